@@ -1,0 +1,51 @@
+//! keyferry: an edge proxy that stands between callers and the APIs they call, and lets a platform team change
+//! how callers authenticate without breaking any of them.
+#![doc = "# Flow"]
+//!
+//! ```text
+//!  TOML files ─┐                               ┌─ shard 0: accept → parse → route → authenticate
+//!              ├─ load → validate → compile → Snapshot        → inject → forward → record
+//!              ┘      (control thread)   (arc-swap) └─ shard N: the same, nothing shared but the snapshot
+//! ```
+//!
+//! # Rooms
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`types`] | the vocabulary: why a request ended, secrets, states of keys |
+//! | [`limits`] | every bound, with its reason |
+//! | [`protocol`] | codecs without I/O |
+//! | [`snapshot`] | the immutable tables that the data plane reads |
+//! | [`policy`] | pure decisions: [`policy::decide`] |
+//! | [`config`] | files → [`config::plan::Plan`], or every diagnostic at once |
+//! | [`compile`] | `Plan` → [`snapshot::Snapshot`] |
+//! | [`control`] | the control thread: publishing, name resolution, signals, drain |
+//! | [`shard`] | the data plane: one event loop for each core |
+//! | [`telemetry`] | counters of each shard, and their totals |
+//! | [`admin`] | the admin listener |
+//! | [`cli`] | one file for each subcommand |
+//! | [`run`] | the composition root |
+//!
+//! Who may import whom is checked by `tests/tidy.rs`. The data plane never sees TOML or files; `types`,
+//! `protocol`, `snapshot`, `policy`, `compile` never see sockets, clocks, locks or `unsafe`.
+//!
+//! # Invariants
+//!
+//! * A request is judged by one snapshot, the one current when its head is complete.
+//! * What was judged is what is forwarded: the API's head is encoded from the parsed one.
+//! * Nothing is forwarded without a [`policy::Permit`], which only [`policy::decide`] makes.
+//! * A shard never blocks, never locks, and allocates nothing in a warm kept-alive exchange.
+
+pub mod admin;
+pub mod cli;
+pub mod compile;
+pub mod config;
+pub mod control;
+pub mod limits;
+pub mod policy;
+pub mod protocol;
+pub mod run;
+pub mod shard;
+pub mod snapshot;
+pub mod telemetry;
+pub mod types;

@@ -1,0 +1,110 @@
+//! Every bound of the program, its unit in its name, with the reason for its size.
+//!
+//! What an operator may set has a default and a ceiling here; everything else is fixed. The constant
+//! assertions at the end keep the bounds consistent with one another.
+
+// --- heads -------------------------------------------------------------------------------------
+
+/// Default bound on a request head; nginx and Envoy take 32 to 60 KiB, which callers have grown used to.
+pub const HEAD_BYTES_DEFAULT: usize = 32 * 1024;
+/// Ceiling on a request or response head: field positions are kept in 16 bits.
+pub const HEAD_BYTES_MAX: usize = 60 * 1024;
+/// Default bound on the fields of one head.
+pub const HEADERS_DEFAULT: usize = 100;
+/// Ceiling on the fields of one head: the size of a shard's field table.
+pub const HEADERS_MAX: usize = 256;
+/// Default bound on a request target; RFC 9112 §3 asks for at least 8,000 octets.
+pub const TARGET_BYTES_DEFAULT: usize = 8 * 1024;
+/// Longest method token that is accepted.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Longest field name that is accepted.
+pub const FIELD_NAME_BYTES_MAX: usize = 256;
+/// Empty lines that are skipped in front of a request line (RFC 9112 §2.2).
+pub const EMPTY_LINES_MAX: usize = 1;
+/// Interim (1xx) responses relayed in one exchange, so that an API cannot keep one alive for ever.
+pub const INTERIM_RESPONSES_MAX: usize = 16;
+
+// --- bodies ------------------------------------------------------------------------------------
+
+/// Hex digits of a chunk size: 16 hold any 64-bit length.
+pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
+/// Bytes of chunk extensions in one chunk-size line.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+/// Bytes of chunk-size lines and extensions that one body may spend beyond its data, per MiB of data and to begin with.
+pub const CHUNK_OVERHEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a trailer section.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Fields of a trailer section.
+pub const TRAILERS_MAX: usize = 32;
+
+// --- buffers -----------------------------------------------------------------------------------
+
+/// The small class: a request head and a small body.
+pub const BUFFER_SMALL_BYTES: usize = 4 * 1024;
+/// The medium class: a response of ordinary size.
+pub const BUFFER_MEDIUM_BYTES: usize = 16 * 1024;
+/// The large class: streams, and heads near the ceiling.
+pub const BUFFER_LARGE_BYTES: usize = 128 * 1024;
+/// Room in front of what is read, so that a rewritten head fits before the body without moving it.
+pub const BUFFER_HEADROOM_BYTES: usize = 1024;
+/// Room behind what is read, for the end of a chunk and the last chunk.
+pub const BUFFER_TAILROOM_BYTES: usize = 16;
+/// Free buffers of the small class that a shard keeps.
+pub const BUFFERS_SMALL_KEPT: usize = 1024;
+/// Free buffers of the medium class that a shard keeps.
+pub const BUFFERS_MEDIUM_KEPT: usize = 256;
+/// Free buffers of the large class that a shard keeps.
+pub const BUFFERS_LARGE_KEPT: usize = 32;
+
+// --- time --------------------------------------------------------------------------------------
+
+/// Length of a tick, the resolution of every deadline.
+pub const TICK_MILLIS: u64 = 100;
+/// Ticks after which a connection that waits for a request gives its buffer back.
+pub const IDLE_BUFFER_TICKS: u32 = 3;
+/// How long a connection whose end was announced is read, so that the answer is not lost to a reset.
+pub const LINGER_MILLIS: u64 = 2_000;
+/// Bytes that are read and thrown away in that time.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+// --- connections -------------------------------------------------------------------------------
+
+/// Entries of a ring's submission queue; monoio cannot cope with a full one.
+pub const RING_ENTRIES: u32 = 4096;
+/// Idle connections to one target that a shard keeps by default.
+pub const IDLE_CONNECTIONS_DEFAULT: usize = 512;
+/// Requests that one connection may have answered without input or output in between.
+pub const REQUESTS_PER_TURN_MAX: usize = 64;
+/// Backlog of a listening socket.
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// Shards at most.
+pub const SHARDS_MAX: usize = 256;
+/// Addresses of one target that are kept.
+pub const ADDRESSES_MAX: usize = 16;
+
+// --- configuration -----------------------------------------------------------------------------
+
+/// Size of one configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Size of one file of keys.
+pub const KEY_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Size of one line in a file of keys.
+pub const KEY_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Files that one include directory or one pattern may name.
+pub const FILES_MAX: usize = 10_000;
+/// Size of one secret.
+pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+/// Size of the key that `hash` reads.
+pub const KEY_BYTES_MAX: usize = 4 * 1024;
+/// Length of a name of an object, and of an alias.
+pub const NAME_BYTES_MAX: usize = 128;
+
+const _: () = {
+    assert!(HEAD_BYTES_DEFAULT <= HEAD_BYTES_MAX);
+    assert!(HEAD_BYTES_MAX < u16::MAX as usize);
+    assert!(HEADERS_DEFAULT <= HEADERS_MAX);
+    assert!(HEAD_BYTES_MAX + BUFFER_HEADROOM_BYTES + BUFFER_TAILROOM_BYTES < BUFFER_LARGE_BYTES);
+    assert!(BUFFER_HEADROOM_BYTES + BUFFER_TAILROOM_BYTES < BUFFER_SMALL_BYTES / 2);
+    assert!(BUFFER_SMALL_BYTES < BUFFER_MEDIUM_BYTES && BUFFER_MEDIUM_BYTES < BUFFER_LARGE_BYTES);
+    assert!(TARGET_BYTES_DEFAULT < HEAD_BYTES_DEFAULT);
+};

@@ -1,0 +1,172 @@
+//! Why a request ended: one word for each way, and one table from the word to all that follows from it.
+//!
+//! Status, problem type, title and log word come from `Reason::table`, and nothing else in the program
+//! decides them. Adding a way to end means adding a variant and a row.
+
+/// Whose doing an ending is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody's: the request was forwarded and answered.
+    None,
+    /// The caller's.
+    Caller,
+    /// The API's, or the way to it.
+    Upstream,
+    /// Ours, or the operator's.
+    Gateway,
+}
+
+macro_rules! reasons {
+    ($( $(#[$doc:meta])* $name:ident = $status:literal $fault:ident $word:literal $title:literal; )*) => {
+        /// One way in which a request can end.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason { $( $(#[$doc])* $name, )* }
+
+        impl Reason {
+            /// Every reason, in the order of its number.
+            pub const ALL: &'static [Reason] = &[ $( Reason::$name, )* ];
+
+            const fn table(self) -> (u16, Fault, &'static str, &'static str) {
+                match self { $( Reason::$name => ($status, Fault::$fault, $word, $title), )* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The API's answer went to the caller whole.
+    Forwarded = 200 None "forwarded" "Forwarded";
+    /// The connection was switched to another protocol and both sides ended it in their own time.
+    Tunnelled = 101 None "tunnelled" "Tunnelled";
+
+    /// The request line is not what RFC 9112 §3 describes.
+    RequestLineInvalid = 400 Caller "request-line-invalid" "The request line is malformed";
+    /// The request target has none of the four forms, or bytes that may not stand in one (RFC 9112 §3.2).
+    TargetInvalid = 400 Caller "target-invalid" "The request target is malformed";
+    /// The path cannot be normalised to one meaning (RFC 3986 §6.2.2).
+    PathInvalid = 400 Caller "path-invalid" "The path is ambiguous";
+    /// A field line is malformed (RFC 9112 §5).
+    FieldInvalid = 400 Caller "field-invalid" "A header field is malformed";
+    /// `Host` is missing, repeated or invalid (RFC 9112 §3.2).
+    HostInvalid = 400 Caller "host-invalid" "The Host header field is missing, repeated or invalid";
+    /// The length of the body is not beyond doubt (RFC 9112 §6.1 to §6.3).
+    FramingInvalid = 400 Caller "framing-invalid" "The length of the message body is ambiguous";
+    /// A chunk, or what follows the last one, is malformed (RFC 9112 §7.1).
+    ChunkInvalid = 400 Caller "chunk-invalid" "The chunked message body is malformed";
+    /// Two different credentials stand in one location.
+    CredentialAmbiguous = 400 Caller "credential-ambiguous" "Two different credentials were presented in one place";
+    /// No credential of the proxy was presented.
+    CredentialMissing = 401 Caller "credential-missing" "A credential is required";
+    /// The presented key is none that this proxy accepts.
+    KeyUnknown = 401 Caller "key-unknown" "The credential is not valid";
+    /// The key is not yet accepted, by its state or its `not_before`.
+    KeyNotYetValid = 401 Caller "key-not-yet-valid" "The credential is not valid yet";
+    /// The key's `expires` has passed.
+    KeyExpired = 401 Caller "key-expired" "The credential has expired";
+    /// The key was retired.
+    KeyRetired = 401 Caller "key-retired" "The credential is no longer in use";
+    /// The key was revoked.
+    KeyRevoked = 401 Caller "key-revoked" "The credential was revoked";
+    /// No proxy has this alias, host name or id.
+    AliasUnknown = 404 Caller "alias-unknown" "Nothing is served at this address";
+    /// TRACE would show the target credential to the caller (RFC 9110 §9.3.8).
+    MethodRefused = 405 Caller "method-refused" "The method is not allowed";
+    /// The head was not complete in time.
+    HeadTimeout = 408 Caller "head-timeout" "The request was not complete in time";
+    /// The body made no progress in time.
+    BodyTimeout = 408 Caller "body-timeout" "The request body was not complete in time";
+    /// The body is larger than the configured bound.
+    BodyTooLarge = 413 Caller "body-too-large" "The request body is too large";
+    /// The request target is longer than the configured bound.
+    TargetTooLong = 414 Caller "target-too-long" "The request target is too long";
+    /// An expectation other than 100-continue (RFC 9110 §10.1.1).
+    ExpectationUnknown = 417 Caller "expectation-unknown" "The expectation cannot be met";
+    /// An absolute-form target or a host that this listener does not serve (RFC 9110 §15.5.20).
+    Misdirected = 421 Caller "misdirected" "The request was sent to the wrong host";
+    /// The head is larger than the configured bound, or has too many fields (RFC 6585 §5).
+    HeadTooLarge = 431 Caller "head-too-large" "The request header is too large";
+    /// The caller went away before the exchange was over.
+    CallerGone = 499 Caller "caller-gone" "The caller closed the connection";
+    /// The caller did not read its answer in time.
+    CallerStalled = 499 Caller "caller-stalled" "The caller did not read the answer";
+    /// CONNECT, or a transfer coding other than chunked (RFC 9112 §6.1).
+    NotImplemented = 501 Caller "not-implemented" "The method or transfer coding is not implemented";
+    /// A version other than HTTP/1.0 and HTTP/1.1.
+    VersionUnsupported = 505 Caller "version-unsupported" "The HTTP version is not supported";
+
+    /// The API's answer is malformed, or its framing is in doubt.
+    ResponseInvalid = 502 Upstream "response-invalid" "The API sent an invalid answer";
+    /// The API closed the connection before it answered.
+    UpstreamClosed = 502 Upstream "upstream-closed" "The API closed the connection";
+    /// No connection to the API could be made.
+    UpstreamUnreachable = 502 Upstream "upstream-unreachable" "The API cannot be reached";
+    /// The API's name has no address.
+    UpstreamUnresolved = 502 Upstream "upstream-unresolved" "The API's name cannot be resolved";
+    /// The API's answer stopped in the middle: the caller sees it cut.
+    UpstreamCut = 502 Upstream "upstream-cut" "The API's answer was cut short";
+    /// No connection to the API could be made in time.
+    ConnectTimeout = 504 Upstream "connect-timeout" "The API did not accept the connection in time";
+    /// The API did not begin to answer in time.
+    FirstByteTimeout = 504 Upstream "first-byte-timeout" "The API did not answer in time";
+    /// The API's answer, or its reading of the request, made no progress in time.
+    UpstreamStalled = 504 Upstream "upstream-stalled" "The API stopped in the middle";
+    /// The exchange as a whole took too long.
+    TotalTimeout = 504 Upstream "total-timeout" "The exchange took too long";
+
+    /// The proxy is configured as not active.
+    ProxyInactive = 503 Gateway "proxy-inactive" "This API is not available at present";
+    /// The proxy's configuration is not complete: the log of the start says what is missing.
+    ProxyBroken = 503 Gateway "proxy-broken" "This API is not available at present";
+    /// More connections than the configured bound.
+    Overloaded = 503 Gateway "overloaded" "Too many connections";
+}
+
+impl Reason {
+    /// Number of reasons.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The status that a caller sees, where it can still be told.
+    pub const fn status(self) -> u16 {
+        self.table().0
+    }
+
+    /// Whose doing it is.
+    pub const fn fault(self) -> Fault {
+        self.table().1
+    }
+
+    /// The word in logs, metrics and the problem `type`: lower-case, stable.
+    pub const fn word(self) -> &'static str {
+        self.table().2
+    }
+
+    /// The problem's title: a sentence for people, the same for every occurrence (RFC 9457 §3.1.3).
+    pub const fn title(self) -> &'static str {
+        self.table().3
+    }
+
+    /// Position in `Reason::ALL`, for tables of counters.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::Reason;
+
+    #[test]
+    fn words_are_unique_and_plain() {
+        let words: HashSet<_> = Reason::ALL.iter().map(|reason| reason.word()).collect();
+        assert_eq!(words.len(), Reason::COUNT);
+        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+
+    #[test]
+    fn a_reason_is_its_own_index() {
+        assert!(Reason::ALL.iter().enumerate().all(|(at, reason)| reason.index() == at));
+    }
+}
