@@ -1,0 +1,71 @@
+//! Everything that the data plane needs to judge and forward a request, compiled and immutable.
+//!
+//! `compile/` makes one, `control/` publishes it, shards read it through an arc-swap guard. Nothing in it
+//! changes after it was made, and nothing in it knows TOML, files, sockets or clocks. Parts that did not
+//! change are shared with the snapshot before (the key table, by its parts).
+
+mod keys;
+mod names;
+mod proxies;
+mod routes;
+mod upstreams;
+
+use std::sync::Arc;
+
+pub use keys::{KeyEntry, KeyTable, KeyTableBuilder};
+pub use names::NameSet;
+pub use proxies::{Credential, Location, LocationKind, Proxy, Serving};
+pub use routes::Routes;
+pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
+
+use crate::protocol::http::HeadLimits;
+
+/// One compiled configuration.
+pub struct Snapshot {
+    /// Counts up by one with each snapshot of a process.
+    pub generation: u64,
+    /// From alias, id and host name to proxy.
+    pub routes: Routes,
+    /// The proxies.
+    pub proxies: Box<[Proxy]>,
+    /// The proxy credentials.
+    pub credentials: Box<[Credential]>,
+    /// The keys of all proxy credentials.
+    pub keys: Arc<KeyTable>,
+    /// The targets and their addresses.
+    pub upstreams: Box<[Upstream]>,
+    /// Bounds and deadlines for callers.
+    pub callers: Callers,
+}
+
+impl Snapshot {
+    /// The proxy at a position that `routes` gave.
+    pub fn proxy(&self, index: u32) -> Option<&Proxy> {
+        self.proxies.get(index as usize)
+    }
+
+    /// The credential at a position that the key table gave.
+    pub fn credential(&self, index: u32) -> Option<&Credential> {
+        self.credentials.get(index as usize)
+    }
+
+    /// The target with an id, if it still exists.
+    pub fn upstream(&self, id: UpstreamId) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.id == id)
+    }
+}
+
+/// Bounds and deadlines for callers; times in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Callers {
+    /// Bounds on heads.
+    pub head: HeadLimits,
+    /// Largest request body in bytes.
+    pub body_bytes: u64,
+    /// Time for a head.
+    pub head_millis: u64,
+    /// Time between two pieces of a body.
+    pub body_millis: u64,
+    /// Time between two requests.
+    pub idle_millis: u64,
+}

@@ -1,0 +1,72 @@
+//! Proxies and proxy credentials as the data plane sees them.
+
+use std::sync::Arc;
+
+use super::{NameSet, UpstreamId};
+
+/// Whether a proxy serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// It does.
+    Yes,
+    /// The operator switched it off.
+    Inactive,
+    /// Something that it refers to is missing.
+    Broken,
+}
+
+/// One proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Its alias, host or id: the realm of its challenges, and its name in the log.
+    pub label: Box<str>,
+    /// Whether it serves.
+    pub serving: Serving,
+    /// Where it leads.
+    pub upstream: UpstreamId,
+    /// Position of its target among the snapshot's upstreams.
+    pub upstream_index: u32,
+    /// Whether WebSocket connections are tunnelled.
+    pub websocket: bool,
+    /// Whether `%2F` in a path is kept rather than refused.
+    pub keep_encoded_slash: bool,
+    /// Where its callers' keys may stand, in the order in which they are tried.
+    pub locations: Box<[Location]>,
+    /// Fields of a request that never reach the API as the caller sent them: every location, every identity
+    /// field, every field that is set for the API. Shared, because a body that streams needs it for its trailers
+    /// after the snapshot was let go.
+    pub stripped: Arc<NameSet>,
+    /// The fields that the API gets instead, as lines: the target credential and `Via`.
+    pub injected: Box<[u8]>,
+    /// The `WWW-Authenticate` lines of its 401 responses (RFC 9110 §11.6.1).
+    pub challenge: Box<[u8]>,
+}
+
+/// One place where a key may stand.
+#[derive(Debug)]
+pub struct Location {
+    /// The field's name in lower case.
+    pub name: Box<[u8]>,
+    /// How its value is read.
+    pub kind: LocationKind,
+    /// Positions of the credentials whose keys count there, sorted.
+    pub credentials: Box<[u32]>,
+}
+
+/// How the value of a location is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocationKind {
+    /// The whole value is the key.
+    Plain,
+    /// The value of `Authorization`: the key itself, or behind `Bearer` or `ApiKey`.
+    Authorization,
+}
+
+/// One proxy credential.
+#[derive(Debug)]
+pub struct Credential {
+    /// Its name.
+    pub name: Box<str>,
+    /// The fields that tell the API who calls, as lines.
+    pub identity: Box<[u8]>,
+}
