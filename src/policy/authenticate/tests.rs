@@ -1,0 +1,174 @@
+//! Tests of authentication, on snapshots made by hand.
+
+use std::sync::Arc;
+
+use super::authenticate;
+use crate::{
+    policy::Now,
+    protocol::{
+        h1::parse_request,
+        http::{FieldTable, HeadLimits},
+    },
+    snapshot::{
+        Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, Routes, Serving,
+        Snapshot, UpstreamId,
+    },
+    types::{KeyState, Reason, Window},
+};
+
+const NOW: i64 = 1_000_000;
+
+fn digest(key: &str) -> [u8; 32] {
+    ring::digest::digest(&ring::digest::SHA256, key.as_bytes()).as_ref().try_into().expect("32 bytes")
+}
+
+fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
+    let mut table = KeyTableBuilder::default();
+    for &(key, credential, state, window) in keys {
+        table.add(KeyEntry { digest: digest(key), window, credential, state });
+    }
+    let credential = |name: &str| Credential { name: name.into(), identity: Box::default() };
+    Snapshot {
+        generation: 1,
+        routes: Routes::default(),
+        proxies: Box::default(),
+        credentials: Box::new([credential("zero"), credential("one")]),
+        keys: Arc::new(table.build()),
+        upstreams: Box::default(),
+        callers: Callers {
+            head: HeadLimits::default(),
+            body_bytes: u64::MAX,
+            head_millis: 1,
+            body_millis: 1,
+            idle_millis: 1,
+        },
+    }
+}
+
+/// A proxy that takes `accepted` in `X-API-Key` and `Authorization`, and credential 1 also in `X-Partner-Key`.
+fn proxy(accepted: &[u32]) -> Proxy {
+    let location = |name: &str, kind, credentials: &[u32]| Location {
+        name: name.as_bytes().into(),
+        kind,
+        credentials: credentials.into(),
+    };
+    Proxy {
+        label: "crm".into(),
+        serving: Serving::Yes,
+        upstream: UpstreamId(0),
+        upstream_index: 0,
+        websocket: false,
+        keep_encoded_slash: false,
+        locations: Box::new([
+            location("x-api-key", LocationKind::Plain, accepted),
+            location("authorization", LocationKind::Authorization, accepted),
+            location("x-partner-key", LocationKind::Plain, &[1]),
+        ]),
+        stripped: Arc::new(NameSet::default()),
+        injected: Box::default(),
+        challenge: Box::default(),
+    }
+}
+
+fn ask(snapshot: &Snapshot, accepted: &[u32], fields: &str) -> Result<String, Reason> {
+    let head = format!("GET /crm HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let mut table = FieldTable::new();
+    let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).expect("a valid head");
+    let proxy = proxy(accepted);
+    let found = authenticate(snapshot, &proxy, &head.fields, Now(NOW));
+    found.map(|identity| identity.credential.name.to_string())
+}
+
+fn active(key: &str, credential: u32) -> (&str, u32, KeyState, Window) {
+    (key, credential, KeyState::Active, Window::ALWAYS)
+}
+
+#[test]
+fn a_key_is_read_from_each_form_of_each_location() {
+    let snapshot = snapshot(&[active("k", 0)]);
+    for fields in [
+        "X-API-Key: k\r\n",
+        "x-api-key:k\r\n",
+        "Authorization: k\r\n",
+        "Authorization: Bearer k\r\n",
+        "Authorization: bearer  k\r\n",
+        "authorization: APIKEY k\r\n",
+        "X-API-Key: k\r\nX-Api-Key: k\r\n",
+    ] {
+        assert_eq!(ask(&snapshot, &[0], fields).as_deref(), Ok("zero"), "{fields}");
+    }
+}
+
+#[test]
+fn what_is_no_key_is_missing_or_unknown() {
+    let snapshot = snapshot(&[active("k", 0)]);
+    let long = format!("X-API-Key: {}\r\n", "k".repeat(5000));
+    for (fields, reason) in [
+        ("", Reason::CredentialMissing),
+        ("X-API-Key:\r\n", Reason::CredentialMissing),
+        ("Authorization: Bearer \r\n", Reason::KeyUnknown),
+        ("Authorization: Basic a2V5\r\n", Reason::CredentialMissing),
+        ("X-API-Key: K\r\n", Reason::KeyUnknown),
+        ("X-API-Key: k2\r\n", Reason::KeyUnknown),
+        ("X_API_Key: k\r\n", Reason::CredentialMissing),
+        (&long, Reason::KeyUnknown),
+    ] {
+        assert_eq!(ask(&snapshot, &[0], fields), Err(reason), "{fields}");
+    }
+}
+
+#[test]
+fn two_values_in_one_location_are_ambiguous_even_when_another_one_decides() {
+    let snapshot = snapshot(&[active("k", 0)]);
+    for fields in [
+        "X-API-Key: k\r\nX-API-Key: j\r\n",
+        "X-API-Key: k\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n",
+    ] {
+        assert_eq!(ask(&snapshot, &[0], fields), Err(Reason::CredentialAmbiguous), "{fields}");
+    }
+}
+
+#[test]
+fn a_second_location_helps_where_the_first_one_fails() {
+    let snapshot = snapshot(&[active("k", 0)]);
+    assert_eq!(ask(&snapshot, &[0], "X-API-Key: j\r\nAuthorization: k\r\n").as_deref(), Ok("zero"));
+}
+
+#[test]
+fn the_proxy_decides_which_credential_of_a_shared_digest_counts() {
+    let snapshot = snapshot(&[active("k", 0), active("k", 1)]);
+    assert_eq!(ask(&snapshot, &[1], "X-API-Key: k\r\n").as_deref(), Ok("one"));
+    assert_eq!(ask(&snapshot, &[0], "X-API-Key: k\r\n").as_deref(), Ok("zero"));
+    assert_eq!(ask(&snapshot, &[], "X-API-Key: k\r\n"), Err(Reason::KeyUnknown));
+}
+
+#[test]
+fn a_key_counts_only_in_the_locations_of_its_credential() {
+    let snapshot = snapshot(&[active("k", 0), active("p", 1)]);
+    assert_eq!(ask(&snapshot, &[0], "X-Partner-Key: p\r\n").as_deref(), Ok("one"));
+    assert_eq!(ask(&snapshot, &[0], "X-Partner-Key: k\r\n"), Err(Reason::KeyUnknown));
+    assert_eq!(ask(&snapshot, &[0], "X-API-Key: p\r\n"), Err(Reason::KeyUnknown));
+}
+
+#[test]
+fn windows_and_states_are_exact() {
+    let window = |not_before, expires| Window { not_before, expires };
+    for (state, window, expected) in [
+        (KeyState::Active, window(NOW, NOW + 1), Ok("zero".to_owned())),
+        (KeyState::Deprecated, Window::ALWAYS, Ok("zero".to_owned())),
+        (KeyState::Active, window(NOW + 1, i64::MAX), Err(Reason::KeyNotYetValid)),
+        (KeyState::Active, window(i64::MIN, NOW), Err(Reason::KeyExpired)),
+        (KeyState::Pending, Window::ALWAYS, Err(Reason::KeyNotYetValid)),
+        (KeyState::Retired, Window::ALWAYS, Err(Reason::KeyRetired)),
+        (KeyState::Revoked, window(i64::MIN, NOW), Err(Reason::KeyRevoked)),
+    ] {
+        let snapshot = snapshot(&[("k", 0, state, window)]);
+        assert_eq!(ask(&snapshot, &[0], "X-API-Key: k\r\n"), expected, "{state:?} {window:?}");
+    }
+}
+
+#[test]
+fn a_live_entry_of_a_digest_outweighs_a_dead_one() {
+    let dead = ("k", 0, KeyState::Retired, Window::ALWAYS);
+    assert_eq!(ask(&snapshot(&[dead, active("k", 1)]), &[0, 1], "X-API-Key: k\r\n").as_deref(), Ok("one"));
+}

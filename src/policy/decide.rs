@@ -1,0 +1,72 @@
+//! The one function that judges a request, and the steps above authentication: which proxy, which path.
+
+use super::{Denial, Permit, authenticate::authenticate};
+use crate::{
+    protocol::http::{
+        Form, RequestHead,
+        path::{EncodedSlash, Normal, normalise, split_alias},
+    },
+    snapshot::{Proxy, Serving, Snapshot},
+    types::Reason,
+};
+
+/// The time of the decision, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct Now(pub i64);
+
+/// Room for a path that has to be rewritten into its normal form, which is never longer.
+pub type PathScratch = [u8];
+
+/// Judges a request whose head is complete, by one snapshot and at one moment.
+pub fn decide<'s, 'b>(
+    snapshot: &'s Snapshot,
+    head: &RequestHead<'b>,
+    now: Now,
+    scratch: &'b mut PathScratch,
+) -> Result<Permit<'s, 'b>, Denial<'s>> {
+    let Routed { proxy, rest } = route(snapshot, head)?;
+    let deny = |reason| Denial { reason, proxy: Some(proxy) };
+    match proxy.serving {
+        Serving::Yes => {}
+        Serving::Inactive => return Err(deny(Reason::ProxyInactive)),
+        Serving::Broken => return Err(deny(Reason::ProxyBroken)),
+    }
+    let identity = authenticate(snapshot, proxy, &head.fields, now).map_err(deny)?;
+    // After authentication, so that only those whom it concerns learn what a path is taken for.
+    let path = normal_path(proxy, rest, scratch).map_err(deny)?;
+    let upstream = snapshot.upstreams.get(proxy.upstream_index as usize).ok_or(deny(Reason::ProxyBroken))?;
+    if upstream.addresses.is_empty() {
+        return Err(deny(Reason::UpstreamUnresolved));
+    }
+    Ok(Permit::new(proxy, upstream, identity, path, head.target.query))
+}
+
+struct Routed<'s, 'b> {
+    proxy: &'s Proxy,
+    /// The path with the alias taken off, as received.
+    rest: &'b [u8],
+}
+
+/// By host where the host is a proxy's own, else by the first path segment.
+fn route<'s, 'b>(snapshot: &'s Snapshot, head: &RequestHead<'b>) -> Result<Routed<'s, 'b>, Denial<'s>> {
+    if head.target.form == Form::Asterisk {
+        return Err(Denial::unrouted(Reason::AliasUnknown)); // OPTIONS * is about no API in particular
+    }
+    let path = head.target.path;
+    let by_host = head.host.and_then(|host| snapshot.routes.by_host(host));
+    if let Some(proxy) = by_host.and_then(|index| snapshot.proxy(index)) {
+        return Ok(Routed { proxy, rest: path });
+    }
+    let (alias, rest) = split_alias(path).map_err(Denial::unrouted)?;
+    let by_alias = snapshot.routes.by_segment(alias).and_then(|index| snapshot.proxy(index));
+    by_alias.map(|proxy| Routed { proxy, rest }).ok_or(Denial::unrouted(Reason::AliasUnknown))
+}
+
+/// The path in the one form that is judged and forwarded.
+fn normal_path<'b>(proxy: &Proxy, rest: &'b [u8], scratch: &'b mut PathScratch) -> Result<&'b [u8], Reason> {
+    let slash = if proxy.keep_encoded_slash { EncodedSlash::Keep } else { EncodedSlash::Refuse };
+    match normalise(rest, slash, scratch)? {
+        Normal::Unchanged => Ok(rest),
+        Normal::Written(length) => scratch.get(..length).ok_or(Reason::PathInvalid),
+    }
+}
