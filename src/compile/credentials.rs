@@ -1,0 +1,35 @@
+//! Proxy credentials and their keys.
+
+use crate::{
+    config::plan::{Plan, ProxyCredential},
+    snapshot::{Credential, KeyEntry, KeyTable, KeyTableBuilder},
+};
+
+/// The names of the fields that tell the API who calls. A caller's own fields of these names never pass.
+pub(super) const IDENTITY_FIELDS: [&str; 3] = ["X-Credential-Id", "X-Consumer-Id", "X-Consumer-Legacy-Id"];
+
+pub(super) fn compile(credential: &ProxyCredential, plan: &Plan) -> Credential {
+    let consumer = credential.consumer.and_then(|at| plan.consumers.get(at));
+    let values = [
+        Some(credential.name.as_str()),
+        consumer.map(|consumer| consumer.name.as_str()),
+        consumer.and_then(|consumer| consumer.legacy_id.as_deref()),
+    ];
+    let mut identity = Vec::new();
+    for (name, value) in IDENTITY_FIELDS.iter().zip(values) {
+        if let Some(value) = value {
+            identity.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+    }
+    Credential { name: credential.name.as_str().into(), identity: identity.into_boxed_slice() }
+}
+
+pub(super) fn key_table(credentials: &[ProxyCredential]) -> KeyTable {
+    let mut table = KeyTableBuilder::default();
+    for (credential, at) in credentials.iter().zip(0_u32..) {
+        for key in &credential.keys {
+            table.add(KeyEntry { digest: key.digest, window: key.window, credential: at, state: key.state });
+        }
+    }
+    table.build()
+}
