@@ -1,0 +1,268 @@
+//! From a whole head to what is done with it: parse, decide, and rewrite the request for the API, all in one
+//! step without waiting.
+
+use std::sync::Arc;
+
+use super::{Answer, Connection, answer::Style, problem};
+use crate::{
+    policy::{CallerFacts, FieldSink, Now, Permit, decide, write_request_fields},
+    protocol::{
+        h1::{HeadWriter, parse_request},
+        http::{BodyLength, Method, RequestHead, Version},
+    },
+    shard::{
+        body::Body,
+        buffer::Buffer,
+        clock::Ticks,
+        state::{RequestId, Scratch},
+    },
+    snapshot::{MILLIS_NEVER, Snapshot, UpstreamId, UpstreamTimeouts},
+    types::Reason,
+};
+
+/// What is done with a request.
+#[allow(clippy::large_enum_variant, reason = "it lives for one call and the large variant is the ordinary one")]
+pub(in crate::shard) enum Admission {
+    /// We answer.
+    Answer(Answer),
+    /// The API does.
+    Forward(Forward),
+}
+
+/// A permitted request on its way to the API. It holds nothing of the snapshot that judged it.
+pub(in crate::shard) struct Forward {
+    /// The head for the API, and as much of the body as came with it.
+    pub(in crate::shard) request: Buffer,
+    /// The rest of the body.
+    pub(in crate::shard) body: Body,
+    pub(in crate::shard) upstream: UpstreamId,
+    pub(in crate::shard) timeouts: UpstreamTimeouts,
+    /// When the exchange as a whole is over.
+    pub(in crate::shard) total_due: Ticks,
+    pub(in crate::shard) idle_connections: usize,
+    pub(in crate::shard) method: Method,
+    pub(in crate::shard) version: Version,
+    /// Whether the caller's connection may be kept.
+    pub(in crate::shard) keep_alive: bool,
+    /// Whether the caller asked for WebSocket and the proxy tunnels it.
+    pub(in crate::shard) websocket: bool,
+    pub(in crate::shard) request_id: RequestId,
+}
+
+/// Judges the request at the front of `inbound`.
+pub(in crate::shard) fn admit(connection: &mut Connection, head_bytes: usize) -> Admission {
+    let shard = std::rc::Rc::clone(&connection.shard);
+    let request_id = shard.next_request_id();
+    let Some(mut inbound) = connection.inbound.take() else {
+        return Admission::Answer(problem(&shard, Reason::RequestLineInvalid, &request_id, Style::CLOSE));
+    };
+    let judged = shard.with_scratch(|snapshot, scratch| {
+        let (head, behind) = inbound.filled().split_at(head_bytes);
+        judge(connection, snapshot, scratch, Received { head, behind: behind.len() }, request_id)
+    });
+    inbound.consume(head_bytes);
+    match judged {
+        Judged::Refused { answer, body } => {
+            connection.inbound = after_unread(inbound, body);
+            Admission::Answer(answer)
+        }
+        Judged::Permitted(rewritten) => complete(connection, inbound, rewritten),
+    }
+}
+
+/// What follows a refused request whose body of `length` bytes came with it; the connection is kept only then.
+fn after_unread(mut inbound: Buffer, length: usize) -> Option<Buffer> {
+    inbound.consume(length);
+    (!inbound.is_empty()).then_some(inbound)
+}
+
+enum Judged {
+    Refused { answer: Answer, body: usize },
+    Permitted(Rewritten),
+}
+
+/// A permitted request whose new head lies in the scratch memory.
+struct Rewritten {
+    head_length: usize,
+    body: Body,
+    forward: Facts,
+}
+
+/// What [`Forward`] copies out of the snapshot and the head.
+struct Facts {
+    upstream: UpstreamId,
+    timeouts: UpstreamTimeouts,
+    total_due: Ticks,
+    idle_connections: usize,
+    method: Method,
+    version: Version,
+    keep_alive: bool,
+    websocket: bool,
+    request_id: RequestId,
+}
+
+/// The bytes of a whole head, and how many came behind it.
+struct Received<'b> {
+    head: &'b [u8],
+    behind: usize,
+}
+
+fn judge(
+    connection: &Connection,
+    snapshot: &Snapshot,
+    scratch: &mut Scratch,
+    received: Received<'_>,
+    request_id: RequestId,
+) -> Judged {
+    let shard = &connection.shard;
+    let refuse_whole = |reason| Judged::Refused { answer: problem(shard, reason, &request_id, Style::CLOSE), body: 0 };
+    let Scratch { head: out, path, table } = scratch;
+    let head = match parse_request(received.head, &snapshot.callers.head, table) {
+        Ok(head) => head,
+        Err(reason) => return refuse_whole(reason),
+    };
+    if matches!(head.body, BodyLength::Fixed(length) if length > snapshot.callers.body_bytes) {
+        return refuse_whole(Reason::BodyTooLarge);
+    }
+    let permit = match decide(snapshot, &head, Now(shard.clock.wall_millis()), path) {
+        Ok(permit) => permit,
+        Err(denial) => {
+            let challenge = denial.proxy.map_or(&[][..], |proxy| &proxy.challenge);
+            return refuse_routed(connection, &head, denial.reason, challenge, &request_id, received.behind);
+        }
+    };
+    let websocket = permit.proxy().websocket && asks_for_websocket(&head);
+    let caller = CallerFacts { address: connection.address.text(), scheme: b"http", request_id: &request_id };
+    let Some(head_length) = write_head(&permit, &head, &caller, websocket, out) else {
+        return refuse_whole(Reason::HeadTooLarge);
+    };
+    let mut body = Body::new(head.body, head.body == BodyLength::Chunked, snapshot.callers.body_bytes);
+    if head.body == BodyLength::Chunked {
+        body.strip(Arc::clone(&permit.proxy().stripped));
+    }
+    let upstream = permit.upstream();
+    let forward = Facts {
+        upstream: upstream.id,
+        timeouts: upstream.timeouts,
+        total_due: due(connection, upstream.timeouts.total),
+        idle_connections: upstream.idle_connections,
+        method: head.method,
+        version: head.version,
+        keep_alive: head.keep_alive,
+        websocket,
+        request_id,
+    };
+    Judged::Permitted(Rewritten { head_length, body, forward })
+}
+
+fn due(connection: &Connection, millis: u64) -> Ticks {
+    if millis == MILLIS_NEVER { Ticks::MAX } else { connection.shard.in_millis(millis) }
+}
+
+/// Refuses a well-formed request. Its connection is kept if its body is here already and nothing is awaited.
+fn refuse_routed(
+    connection: &Connection,
+    head: &RequestHead<'_>,
+    reason: Reason,
+    challenge: &[u8],
+    request_id: &RequestId,
+    behind: usize,
+) -> Judged {
+    let body = match head.body {
+        BodyLength::None => Some(0),
+        BodyLength::Fixed(length) if length <= behind as u64 && !head.expects_continue => usize::try_from(length).ok(),
+        _ => None,
+    };
+    let keeps_alive = !matches!(reason, Reason::PathInvalid | Reason::CredentialAmbiguous);
+    let close = body.is_none() || !keeps_alive || !head.keep_alive || connection.shard.is_draining();
+    let style = Style {
+        challenge,
+        close,
+        old_keep_alive: head.version == Version::Http10,
+        without_body: head.method == Method::Head,
+    };
+    Judged::Refused { answer: problem(&connection.shard, reason, request_id, style), body: body.unwrap_or(0) }
+}
+
+/// Whether the caller asks for WebSocket (RFC 6455 §4.1): GET, HTTP/1.1, no body, this protocol alone.
+fn asks_for_websocket(head: &RequestHead<'_>) -> bool {
+    head.method == Method::Get
+        && head.body == BodyLength::None
+        && head.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+}
+
+fn write_head(
+    permit: &Permit<'_, '_>,
+    head: &RequestHead<'_>,
+    caller: &CallerFacts<'_>,
+    websocket: bool,
+    out: &mut [u8],
+) -> Option<usize> {
+    let upstream = permit.upstream();
+    let path = permit.path();
+    let base = &upstream.base_path;
+    let slash: &[u8] = if path.is_empty() && base.is_empty() { b"/" } else { b"" };
+    let (mark, query): (&[u8], &[u8]) = permit.query().map_or((b"", b""), |query| (b"?", query));
+    let mut writer = HeadWriter::new(out);
+    writer.request_line(head.method_bytes, &[base, slash, path, mark, query]);
+    let host = if upstream.preserve_host { head.host } else { None };
+    writer.field(b"Host", host.unwrap_or(&upstream.authority));
+    write_request_fields(permit, head, caller, &mut Fields(&mut writer));
+    if websocket {
+        writer.raw(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
+    }
+    match head.body {
+        BodyLength::Fixed(length) => writer.number(b"Content-Length", length),
+        BodyLength::Chunked => writer.raw(b"Transfer-Encoding: chunked\r\n"),
+        BodyLength::None | BodyLength::UntilClose => {}
+    }
+    writer.end();
+    writer.finish().ok()
+}
+
+/// Lets `policy` write into an HTTP/1.1 head.
+pub(in crate::shard) struct Fields<'w, 'o>(pub(in crate::shard) &'w mut HeadWriter<'o>);
+
+impl FieldSink for Fields<'_, '_> {
+    #[inline]
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.0.field(name, value);
+    }
+
+    #[inline]
+    fn field_parts(&mut self, name: &[u8], parts: &[&[u8]]) {
+        self.0.field_parts(name, parts);
+    }
+
+    #[inline]
+    fn lines(&mut self, lines: &[u8]) {
+        self.0.raw(lines);
+    }
+}
+
+/// Puts the new head in front of what came of the body.
+fn complete(connection: &mut Connection, mut inbound: Buffer, rewritten: Rewritten) -> Admission {
+    let shard = std::rc::Rc::clone(&connection.shard);
+    let Rewritten { head_length, mut body, forward } = rewritten;
+    let request_id = forward.request_id;
+    let refuse = |reason| Admission::Answer(problem(&shard, reason, &request_id, Style::CLOSE));
+    match body.pass(&mut inbound) {
+        Ok(beyond) => connection.inbound = beyond,
+        Err(reason) => return refuse(reason),
+    }
+    let with_head = shard.with_scratch(|_, scratch| inbound.with_head(&scratch.head[..head_length]));
+    let Some(request) = with_head else { return refuse(Reason::HeadTooLarge) };
+    Admission::Forward(Forward {
+        request,
+        body,
+        upstream: forward.upstream,
+        timeouts: forward.timeouts,
+        total_due: forward.total_due,
+        idle_connections: forward.idle_connections,
+        method: forward.method,
+        version: forward.version,
+        keep_alive: forward.keep_alive,
+        websocket: forward.websocket,
+        request_id,
+    })
+}

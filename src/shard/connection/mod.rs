@@ -1,0 +1,233 @@
+//! One caller's connection, from accept to close.
+//!
+//! ```text
+//!          ┌──────────────── kept alive ────────────────┐
+//!          ▼                                            │
+//!   waiting ──first byte──▶ receiving ──head──▶ admit ──┼─▶ forward ──▶ answered
+//!      │ idle, drain           │ slow, bad       │      │       │ switched
+//!      ▼                       ▼                 ▼      │       ▼
+//!    close                  answer+linger      answer ──┘     tunnel ──▶ close
+//! ```
+//!
+//! Outstanding operations: one read while waiting or receiving, one write while answering; what `forward` has
+//! outstanding is said there. In `waiting` the read is given up after a moment, so that no buffer is held, and
+//! the connection waits for readability alone.
+
+mod address;
+mod admit;
+mod answer;
+
+use std::{net::SocketAddr, rc::Rc};
+
+pub(super) use address::Address;
+pub(super) use admit::{Admission, Fields, Forward, admit};
+pub(super) use answer::{Answer, answer_style, problem};
+
+use super::{
+    buffer::{Buffer, Class},
+    clock,
+    forward,
+    io::{self, Stream},
+    state::{Presence, Shard},
+    timer::{Deadline, OnExpiry},
+};
+use crate::{
+    limits::{EMPTY_LINES_MAX, IDLE_BUFFER_TICKS, LINGER_BYTES_MAX, LINGER_MILLIS, REQUESTS_PER_TURN_MAX},
+    protocol::h1::{HeadScanner, leading},
+    types::Reason,
+};
+
+/// What an exchange leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another request may follow.
+    Request,
+    /// The connection ends; what the caller still sends is read for a moment, so that it gets its answer.
+    Linger,
+    /// The connection ends at once.
+    Close,
+}
+
+/// One caller's connection.
+pub(super) struct Connection {
+    /// Dropped before the descriptor that it watches is closed.
+    pub(super) deadline: Deadline,
+    pub(super) stream: Stream,
+    pub(super) shard: Rc<Shard>,
+    pub(super) address: Address,
+    /// What was received and belongs to no request yet.
+    pub(super) inbound: Option<Buffer>,
+    _presence: Presence,
+}
+
+/// Why no request came.
+enum NoRequest {
+    /// The connection ended between requests.
+    Over,
+    /// The request that came is refused.
+    Refused(Reason),
+    /// The caller went away in the middle.
+    Gone,
+}
+
+impl Connection {
+    pub(super) fn new(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr, presence: Presence) -> Self {
+        Self {
+            deadline: shard.deadlines.register(stream.fd()),
+            stream,
+            shard: Rc::clone(shard),
+            address: Address::new(peer.ip()),
+            inbound: None,
+            _presence: presence,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn serve(mut self) {
+        let mut wait_millis = self.shard.callers().head_millis;
+        let mut answered_at_once = 0;
+        let next = loop {
+            let next = match self.receive_head(wait_millis).await {
+                Ok(head_bytes) => self.exchange(head_bytes).await,
+                Err(NoRequest::Over) => Next::Close,
+                Err(NoRequest::Refused(reason)) => self.refuse(reason).await,
+                Err(NoRequest::Gone) => {
+                    self.shard.cells.record(Reason::CallerGone);
+                    Next::Close
+                }
+            };
+            if next != Next::Request {
+                break next;
+            }
+            answered_at_once += 1;
+            if self.inbound.is_none() {
+                answered_at_once = 0;
+            } else if answered_at_once >= REQUESTS_PER_TURN_MAX {
+                answered_at_once = 0;
+                self.shard.next_turn().await;
+            }
+            wait_millis = self.shard.callers().idle_millis;
+        };
+        if next == Next::Linger {
+            Box::pin(self.linger()).await;
+        }
+    }
+
+    async fn exchange(&mut self, head_bytes: usize) -> Next {
+        match admit(self, head_bytes) {
+            Admission::Answer(answer) => self.answer(answer).await,
+            Admission::Forward(exchange) => forward::forward(self, exchange).await,
+        }
+    }
+
+    /// Receives until a whole head is in `inbound`, and returns its length.
+    async fn receive_head(&mut self, wait_millis: u64) -> Result<usize, NoRequest> {
+        let callers = self.shard.callers();
+        if self.inbound.is_none() {
+            self.wait(wait_millis).await?;
+        }
+        self.deadline.arm(self.shard.in_millis(callers.head_millis), OnExpiry::EndReading);
+        let mut scanner = HeadScanner::default();
+        let mut skipped = 0;
+        loop {
+            let buffer = self.inbound.get_or_insert_with(|| Buffer::take(Class::Small));
+            if skipped < EMPTY_LINES_MAX {
+                match leading(buffer.filled()) {
+                    0 => {}
+                    length => {
+                        buffer.consume(length);
+                        skipped += 1;
+                    }
+                }
+            }
+            if let Some(bytes) = scanner.find(buffer.filled(), callers.head.head_bytes).map_err(NoRequest::Refused)? {
+                return Ok(bytes);
+            }
+            self.receive_more().await?;
+        }
+    }
+
+    async fn receive_more(&mut self) -> Result<(), NoRequest> {
+        let mut buffer = self.inbound.take().unwrap_or_else(|| Buffer::take(Class::Small)).with_room();
+        if buffer.room() == 0 {
+            return Err(NoRequest::Refused(Reason::HeadTooLarge));
+        }
+        let received = self.stream.read(&mut buffer).await;
+        let nothing_yet = buffer.is_empty();
+        self.inbound = Some(buffer);
+        match received {
+            Ok(count) if count > 0 => Ok(()),
+            _ if self.deadline.expired() => Err(NoRequest::Refused(Reason::HeadTimeout)),
+            _ if nothing_yet => Err(NoRequest::Over),
+            _ => Err(NoRequest::Gone),
+        }
+    }
+
+    /// Waits for the first bytes of a request.
+    async fn wait(&mut self, millis: u64) -> Result<(), NoRequest> {
+        let due = self.shard.in_millis(millis);
+        let mut buffer = Buffer::take(Class::Small);
+        let hold = self.shard.clock.tick() + IDLE_BUFFER_TICKS;
+        self.deadline.arm(hold.min(due), OnExpiry::CancelRead);
+        let mut received = self.stream.read_cancellable(&mut buffer, self.deadline.canceller()).await;
+        if received.as_ref().is_err_and(io::was_cancelled) {
+            drop(buffer);
+            self.wait_without_buffer(due).await?;
+            buffer = Buffer::take(Class::Small);
+            received = self.stream.read(&mut buffer).await;
+        }
+        match received {
+            Ok(count) if count > 0 => {
+                self.inbound = Some(buffer);
+                Ok(())
+            }
+            _ => Err(NoRequest::Over),
+        }
+    }
+
+    async fn wait_without_buffer(&mut self, due: clock::Ticks) -> Result<(), NoRequest> {
+        if self.shard.is_draining() {
+            return Err(NoRequest::Over);
+        }
+        self.deadline.arm(due, OnExpiry::EndIdle);
+        let readable = self.stream.readable().await;
+        if readable.is_err() || self.deadline.expired() {
+            return Err(NoRequest::Over);
+        }
+        Ok(())
+    }
+
+    /// Answers a head that never became a request.
+    async fn refuse(&mut self, reason: Reason) -> Next {
+        let request_id = self.shard.next_request_id();
+        let answer = problem(&self.shard, reason, &request_id, answer::Style::CLOSE);
+        self.answer(answer).await
+    }
+
+    /// Sends an answer of our own.
+    pub(super) async fn answer(&mut self, mut answer: Answer) -> Next {
+        self.shard.cells.record(answer.reason);
+        self.deadline.arm(self.shard.in_millis(self.shard.callers().body_millis), OnExpiry::EndBoth);
+        match self.stream.write_all(&mut answer.buffer).await {
+            Err(_) => Next::Close,
+            Ok(()) if answer.close => Next::Linger,
+            Ok(()) => Next::Request,
+        }
+    }
+
+    /// Ends our side and reads what the caller still sends, up to a bound: closing with unread bytes would
+    /// reset the connection, and the caller could lose the answer (RFC 9112 §9.6).
+    async fn linger(&mut self) {
+        self.stream.end_writing();
+        self.deadline.arm(self.shard.in_millis(LINGER_MILLIS), OnExpiry::EndBoth);
+        let mut buffer = Buffer::take(Class::Small);
+        let mut left = LINGER_BYTES_MAX;
+        while let Ok(count) = self.stream.read(&mut buffer).await {
+            if count == 0 || count > left {
+                return;
+            }
+            left -= count;
+            buffer.clear();
+        }
+    }
+}

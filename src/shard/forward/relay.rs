@@ -1,0 +1,200 @@
+//! Relays the answer of an API: heads, then the body, piece by piece.
+//!
+//! Outstanding: one read from the API, or one write to the caller. The next piece is read only when the one
+//! before was taken by the caller, so that neither side can make the other's data pile up here.
+
+use std::cell::Cell;
+
+use super::{
+    Failure, arm, due,
+    translate::{Final, Step, translate},
+};
+use crate::{
+    limits::{BUFFER_MEDIUM_BYTES, HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX},
+    protocol::h1::HeadScanner,
+    shard::{
+        body::Body,
+        buffer::{Buffer, Class},
+        connection::{Connection, Forward},
+        timer::OnExpiry,
+        upstream::UpstreamConnection,
+    },
+    types::Reason,
+};
+
+/// How an answer was relayed.
+pub(super) enum Relayed {
+    /// To its end.
+    Whole {
+        /// Whether the API's connection can be kept.
+        upstream_keeps: bool,
+        /// Whether the caller was told that its connection is kept.
+        caller_keeps: bool,
+        /// Whether the caller has not sent all of its request.
+        caller_is_sending: bool,
+    },
+    /// The API switched to another protocol; `first` is what it sent behind its head.
+    Switched { first: Option<Buffer> },
+    /// Not to its end.
+    Cut(Reason),
+}
+
+/// Awaits the answer and relays it. `request_sent` says whether the request has gone whole; while it has not,
+/// nobody is late and no connection is kept.
+pub(super) async fn relay(
+    connection: &mut Connection,
+    exchange: &Forward,
+    upstream: &mut UpstreamConnection,
+    request_sent: &Cell<bool>,
+) -> Result<Relayed, Failure> {
+    let large = connection.shard.pools.expects_large(exchange.upstream);
+    let mut response = Buffer::take(if large { Class::Large } else { Class::Medium });
+    let mut interim = 0;
+    loop {
+        let head_bytes = receive_head(connection, exchange, upstream, &mut response, interim > 0).await?;
+        let step = translate(connection, exchange, &mut response, head_bytes, request_sent.get())?;
+        match step {
+            Step::Interim { mut head } => {
+                interim += 1;
+                if interim > INTERIM_RESPONSES_MAX {
+                    return Err(Failure::Final(Reason::ResponseInvalid));
+                }
+                if !head.is_empty() {
+                    write(connection, exchange, &mut head).await.map_err(Failure::Final)?;
+                }
+                if request_sent.get() {
+                    arm(connection, exchange, upstream, exchange.timeouts.first_byte);
+                }
+            }
+            Step::Switch { mut head } => {
+                let first = (!response.is_empty()).then_some(response);
+                return Ok(match write(connection, exchange, &mut head).await {
+                    Ok(()) => Relayed::Switched { first },
+                    Err(reason) => Relayed::Cut(reason),
+                });
+            }
+            Step::Final(last) => {
+                return Ok(relay_body(connection, exchange, upstream, response, last, request_sent).await);
+            }
+        }
+    }
+}
+
+async fn receive_head(
+    connection: &Connection,
+    exchange: &Forward,
+    upstream: &mut UpstreamConnection,
+    response: &mut Buffer,
+    not_the_first: bool,
+) -> Result<usize, Failure> {
+    let mut scanner = HeadScanner::default();
+    loop {
+        match scanner.find(response.filled(), HEAD_BYTES_MAX) {
+            Ok(Some(head_bytes)) => return Ok(head_bytes),
+            Ok(None) => {}
+            Err(_) => return Err(Failure::Final(Reason::ResponseInvalid)),
+        }
+        if response.room() == 0 {
+            *response = std::mem::replace(response, Buffer::take(Class::Small)).with_room();
+            if response.room() == 0 {
+                return Err(Failure::Final(Reason::ResponseInvalid));
+            }
+        }
+        let nothing_yet = response.is_empty() && !not_the_first;
+        match upstream.stream.read(response).await {
+            Ok(count) if count > 0 => {
+                if nothing_yet {
+                    arm(connection, exchange, upstream, exchange.timeouts.body);
+                }
+            }
+            _ if upstream.deadline.expired() => return Err(Failure::Final(late(connection, exchange, nothing_yet))),
+            _ if nothing_yet && exchange.method.is_idempotent() => return Err(Failure::Stale(Reason::UpstreamClosed)),
+            _ => return Err(Failure::Final(Reason::UpstreamClosed)),
+        }
+    }
+}
+
+fn late(connection: &Connection, exchange: &Forward, nothing_yet: bool) -> Reason {
+    match super::stalled(connection, exchange) {
+        Reason::UpstreamStalled if nothing_yet => Reason::FirstByteTimeout,
+        reason => reason,
+    }
+}
+
+async fn relay_body(
+    connection: &mut Connection,
+    exchange: &Forward,
+    upstream: &mut UpstreamConnection,
+    mut piece: Buffer,
+    last: Final,
+    request_sent: &Cell<bool>,
+) -> Relayed {
+    let Final { mut body, upstream_keeps, caller_keeps } = last;
+    let mut clean = true;
+    let mut relayed = piece.len();
+    loop {
+        if let Err(reason) = write(connection, exchange, &mut piece).await {
+            return Relayed::Cut(reason);
+        }
+        if body.is_done() {
+            break;
+        }
+        match next_piece(connection, exchange, upstream, &mut piece, &mut body).await {
+            Ok(nothing_behind) => clean &= nothing_behind,
+            Err(reason) => return Relayed::Cut(reason),
+        }
+        relayed += piece.len();
+    }
+    connection.deadline.disarm();
+    connection.shard.pools.saw_large(exchange.upstream, relayed > BUFFER_MEDIUM_BYTES);
+    let sent = request_sent.get();
+    Relayed::Whole { upstream_keeps: upstream_keeps && clean && sent, caller_keeps, caller_is_sending: !sent }
+}
+
+/// Fills `piece` with what the caller gets next. Whether nothing stood behind the end of the message.
+async fn next_piece(
+    connection: &Connection,
+    exchange: &Forward,
+    upstream: &mut UpstreamConnection,
+    piece: &mut Buffer,
+    body: &mut Body,
+) -> Result<bool, Reason> {
+    piece.clear();
+    if body.end_is_due() {
+        *piece = Buffer::take(Class::Large); // the end of the chunks with its trailers, which fit there
+        body.put_end(piece);
+        return Ok(true);
+    }
+    if piece.class() != Class::Large && (body.expects_at_least() > BUFFER_MEDIUM_BYTES as u64) {
+        *piece = Buffer::take(Class::Large);
+    }
+    arm(connection, exchange, upstream, exchange.timeouts.body);
+    match upstream.stream.read(piece).await {
+        Ok(0) if !upstream.deadline.expired() => {
+            body.sender_ended().map_err(|_| Reason::UpstreamCut)?;
+            body.put_end(piece);
+            Ok(true)
+        }
+        Ok(count) if count > 0 => {
+            let beyond = body.pass(piece).map_err(|_| Reason::UpstreamCut)?;
+            Ok(beyond.is_none())
+        }
+        _ if upstream.deadline.expired() => Err(super::stalled(connection, exchange)),
+        _ => Err(Reason::UpstreamCut),
+    }
+}
+
+/// Writes to the caller, who has the time of a body's piece to take it.
+async fn write(connection: &mut Connection, exchange: &Forward, piece: &mut Buffer) -> Result<(), Reason> {
+    if piece.is_empty() {
+        return Ok(());
+    }
+    let millis = connection.shard.callers().body_millis;
+    connection.deadline.arm(due(connection, exchange, millis), OnExpiry::EndBoth);
+    let written = connection.stream.write_all(piece).await;
+    match written {
+        Ok(()) => Ok(()),
+        Err(_) if connection.deadline.expired() => Err(Reason::CallerStalled),
+        Err(_) => Err(Reason::CallerGone),
+    }
+}

@@ -1,0 +1,248 @@
+//! The event loop and its sockets: the only file that names monoio's types.
+//!
+//! Everything else on a shard is written against `Stream`, `Listener`, `Event`, `Canceller`, `spawn` and
+//! [`run`], so that another runtime could take monoio's place here. What monoio 0.2.4 does wrong is avoided
+//! in this file, and `io_tests.rs` shows each time that it is:
+//!
+//! * its own choice of driver does not try the flags that are asked for: [`run`] has its own ladder;
+//! * a dropped read loses bytes on a ring: a read is ended by [`Canceller::cancel`] and then awaited, or by
+//!   ending the connection;
+//! * a dropped accept loses a connection: a listener's one task accepts until the listener is ended;
+//! * accepted descriptors would be inherited by other programs: `Listener::accept` closes that;
+//! * a task that wakes itself starves the others and the timers: nothing here does, and [`super::state`] has a
+//!   way to wait for the next turn;
+//! * a full submission queue is a panic: the ring is larger than one turn's operations, and monoio submits
+//!   before it is full;
+//! * a runtime that is dropped frees buffers that the kernel still writes to: [`run`] never returns one.
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    os::{
+        fd::{AsRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
+};
+
+use monoio::{
+    IoUringDriver, LegacyDriver, RuntimeBuilder,
+    buf::{IoBuf, IoBufMut},
+    io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent},
+    net::{TcpListener, TcpStream, UnixStream},
+};
+
+use super::{buffer::Buffer, sys};
+use crate::limits::RING_ENTRIES;
+
+/// How a shard talks to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring, completions run when the shard asks for them (Linux 6.1).
+    UringDefer,
+    /// io_uring, completions run when the shard enters the kernel (Linux 5.19).
+    UringCoop,
+    /// epoll, where io_uring is not permitted.
+    Epoll,
+}
+
+impl Driver {
+    /// The order in which they are tried.
+    pub const LADDER: [Self; 3] = [Self::UringDefer, Self::UringCoop, Self::Epoll];
+
+    /// The word in the configuration and in the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::UringDefer => "io_uring-defer",
+            Self::UringCoop => "io_uring-coop",
+            Self::Epoll => "epoll",
+        }
+    }
+
+    fn ring(self) -> Option<io_uring::Builder> {
+        let mut builder = io_uring::IoUring::builder();
+        builder.setup_clamp().setup_single_issuer().setup_cqsize(4 * RING_ENTRIES);
+        match self {
+            Self::UringDefer => builder.setup_defer_taskrun(),
+            Self::UringCoop => builder.setup_coop_taskrun(),
+            Self::Epoll => return None,
+        };
+        Some(builder)
+    }
+
+    /// Whether the kernel gives this process a ring with these very flags. epoll always works.
+    pub fn probe(self) -> io::Result<()> {
+        self.ring().map_or(Ok(()), |builder| builder.build(RING_ENTRIES).map(drop))
+    }
+}
+
+/// Runs `main` on the calling thread, for ever: the runtime behind it is never dropped, because the kernel may
+/// still own buffers of its operations. The process ends by exiting.
+pub(super) fn run<F: Future<Output = ()>>(driver: Driver, main: F) -> io::Result<()> {
+    match driver.ring() {
+        Some(ring) => {
+            let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(RING_ENTRIES).uring_builder(ring);
+            let mut runtime = std::mem::ManuallyDrop::new(builder.build()?);
+            runtime.block_on(main);
+        }
+        None => {
+            let builder = RuntimeBuilder::<LegacyDriver>::new().with_entries(RING_ENTRIES);
+            let mut runtime = std::mem::ManuallyDrop::new(builder.build()?);
+            runtime.block_on(main);
+        }
+    }
+    Ok(())
+}
+
+/// Starts a task on this shard.
+pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
+    drop(monoio::spawn(task));
+}
+
+/// A listening socket.
+pub(super) struct Listener(TcpListener);
+
+impl Listener {
+    /// Takes over a socket that listens already.
+    pub(super) fn from_socket(socket: StdListener) -> io::Result<Self> {
+        if monoio::utils::is_legacy() {
+            socket.set_nonblocking(true)?;
+        }
+        Ok(Self(TcpListener::from_std(socket)?))
+    }
+
+    /// The next connection. Never drop this future while the listener is wanted.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        let (stream, peer) = self.0.accept().await?;
+        sys::close_on_exec(stream.as_raw_fd());
+        Ok((Stream(stream), peer))
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// A connection.
+pub(super) struct Stream(TcpStream);
+
+impl Stream {
+    /// Connects. Dropping the future gives the attempt up; nothing is kept of it.
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_addr(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
+    }
+
+    /// Takes over a descriptor of a connected socket.
+    pub(super) fn from_descriptor(fd: OwnedFd) -> io::Result<Self> {
+        let socket = StdStream::from(fd);
+        if monoio::utils::is_legacy() {
+            socket.set_nonblocking(true)?;
+        }
+        Ok(Self(TcpStream::from_std(socket)?))
+    }
+
+    /// A second descriptor of the same connection: one side reads on one while the other writes on the other.
+    pub(super) fn duplicate(&self) -> io::Result<Self> {
+        Self::from_descriptor(sys::duplicate(self.fd())?)
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// The address of the other side.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer_addr().ok()
+    }
+
+    /// Receives into the buffer's room; 0 is the end. Dropping the future may lose bytes: only where the
+    /// connection is given up.
+    pub(super) async fn read(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
+        let (memory, start, end) = buffer.lend_room();
+        let (result, slice) = self.0.read(memory.slice_mut(start..end)).await;
+        buffer.give_back(slice.into_inner(), *result.as_ref().unwrap_or(&0));
+        result
+    }
+
+    /// The same, ended by [`Canceller::cancel`] with an error for which [`was_cancelled`] holds, unless
+    /// bytes came first.
+    pub(super) async fn read_cancellable(&mut self, buffer: &mut Buffer, canceller: &Canceller) -> io::Result<usize> {
+        let (memory, start, end) = buffer.lend_room();
+        let handle = canceller.0.borrow().handle();
+        let (result, slice) = self.0.cancelable_read(memory.slice_mut(start..end), handle).await;
+        buffer.give_back(slice.into_inner(), *result.as_ref().unwrap_or(&0));
+        result
+    }
+
+    /// Waits until there is something to read, without holding a buffer.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.0.readable(false).await
+    }
+
+    /// Sends all that is filled. The error carries how much had gone before.
+    pub(super) async fn write_all(&mut self, buffer: &mut Buffer) -> Result<(), WriteError> {
+        let mut written = 0;
+        while !buffer.is_empty() {
+            let (memory, start, end) = buffer.lend_filled();
+            let (result, slice) = self.0.write(memory.slice(start..end)).await;
+            buffer.give_back(slice.into_inner(), 0);
+            match result {
+                Ok(0) => return Err(WriteError { written }),
+                Ok(count) => {
+                    written += count;
+                    buffer.consume(count);
+                }
+                Err(_) => return Err(WriteError { written }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the peer that nothing more will be sent.
+    pub(super) fn end_writing(&self) {
+        sys::shutdown(self.fd(), sys::Direction::Write);
+    }
+}
+
+/// A connection took no more bytes.
+#[derive(Debug)]
+pub(super) struct WriteError {
+    /// What it had taken of this buffer.
+    pub(super) written: usize,
+}
+
+/// Ends reads from outside the task that awaits them.
+#[derive(Default)]
+pub(super) struct Canceller(RefCell<monoio::io::Canceller>);
+
+impl Canceller {
+    /// Ends every read that was begun with it; reads begun afterwards are not touched.
+    pub(super) fn cancel(&self) {
+        let canceller = self.0.take();
+        *self.0.borrow_mut() = canceller.cancel();
+    }
+}
+
+/// Whether an error is the work of [`Canceller::cancel`].
+pub(super) fn was_cancelled(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ECANCELED)
+}
+
+/// A descriptor whose becoming readable is an event: a timer, or a counter that other threads write to.
+pub(super) struct Event(UnixStream);
+
+impl Event {
+    /// Takes over a timer or counter.
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self(UnixStream::from_std(StdUnixStream::from(fd))?))
+    }
+
+    /// Waits for the event and resets it.
+    pub(super) async fn wait(&self) {
+        let _ = self.0.readable(false).await;
+        sys::drain_count(&self.0);
+    }
+}

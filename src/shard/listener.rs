@@ -1,0 +1,83 @@
+//! Listening sockets: one for each shard and address, sharing the port, so that the kernel spreads callers.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    rc::Rc,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{
+    connection::{Connection, answer_style, problem},
+    io::{Listener, Stream, spawn},
+    state::Shard,
+    sys,
+};
+use crate::{
+    limits::LISTEN_BACKLOG,
+    protocol::http::{Method, Version},
+    types::Reason,
+};
+
+/// Makes `count` sockets that listen at one address. With port 0 the system chooses one port for all of them.
+pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<StdListener>> {
+    let mut address = address;
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.set_tcp_nodelay(true)?; // inherited by what it accepts
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(LISTEN_BACKLOG)?;
+        let socket = StdListener::from(socket);
+        address = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// Accepts and serves until the shard drains. The accept in flight is never given up: ending the listener ends
+/// it.
+pub(super) async fn accept_all(listener: Rc<Listener>, shard: Rc<Shard>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => admit(&shard, stream, peer),
+            Err(_) if shard.is_draining() => return,
+            // Out of descriptors, or the caller was gone already: nothing is lost by a moment's wait.
+            Err(_) => shard.next_tick().await,
+        }
+    }
+}
+
+fn admit(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr) {
+    match shard.enter() {
+        Some(presence) => spawn(Connection::new(shard, stream, peer, presence).serve()),
+        None => spawn(refuse(Rc::clone(shard), stream)),
+    }
+}
+
+/// Tells a caller that there are too many.
+async fn refuse(shard: Rc<Shard>, mut stream: Stream) {
+    shard.cells.record(Reason::Overloaded);
+    let style = answer_style(Method::Get, Version::Http11, true);
+    let mut answer = problem(&shard, Reason::Overloaded, &shard.next_request_id(), style);
+    let _ = stream.write_all(&mut answer.buffer).await; // fits the socket's own buffer
+    stream.end_writing();
+}
+
+/// Serves the callers that wait at a listener already, then ends it: closing it would reset them.
+pub(super) fn end(listener: &Listener, shard: &Rc<Shard>) {
+    sys::set_nonblocking(listener.fd());
+    while let Some(descriptor) = sys::accept_waiting(listener.fd()) {
+        let Ok(stream) = Stream::from_descriptor(descriptor) else { continue };
+        if let Some(peer) = stream.peer() {
+            admit(shard, stream, peer);
+        }
+    }
+    sys::shutdown(listener.fd(), sys::Direction::Both);
+}

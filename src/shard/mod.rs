@@ -1,0 +1,187 @@
+//! The data plane: one shard for each core, each a thread with its own event loop, listeners, connections,
+//! pools, buffers, deadlines and counters. Shards share nothing but the snapshot.
+//!
+//! `run` starts them; a [`Handle`] is all that the control plane holds of one.
+
+mod body;
+mod buffer;
+mod clock;
+mod connection;
+mod forward;
+mod io;
+mod listener;
+mod state;
+mod sys;
+mod timer;
+mod upstream;
+
+use std::{
+    io as std_io,
+    net::TcpListener as StdListener,
+    os::fd::OwnedFd,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+
+pub use io::Driver;
+pub use listener::bind;
+
+use io::{Event, Listener, spawn};
+use state::{Parts, Shard};
+
+use crate::{limits::TICK_MILLIS, snapshot::Snapshot, telemetry::ShardCells};
+
+/// Ticks between two looks at unused connections to targets.
+const SWEEP_TICKS: u32 = 10;
+
+/// The cores that the process may run on.
+pub fn cores() -> Vec<usize> {
+    sys::cores()
+}
+
+/// Raises the limit on open files as far as the process may, and returns it.
+pub fn raise_file_limit() -> usize {
+    sys::raise_file_limit()
+}
+
+/// What a shard needs to start.
+pub struct Setup {
+    /// Its position among the shards.
+    pub index: u8,
+    /// The core that it is bound to.
+    pub core: Option<usize>,
+    /// How it talks to the kernel.
+    pub driver: Driver,
+    /// Its own listening sockets.
+    pub listeners: Vec<StdListener>,
+    /// Where the current snapshot is found.
+    pub snapshots: Arc<ArcSwap<Snapshot>>,
+    /// Callers that it serves at a time.
+    pub connections_max: usize,
+    /// Random, the same for all shards of a start.
+    pub boot: [u8; 5],
+}
+
+/// What the control plane holds of a running shard.
+pub struct Handle {
+    /// Its counters.
+    pub cells: Arc<ShardCells>,
+    wake: OwnedFd,
+    draining: Arc<AtomicBool>,
+}
+
+impl Handle {
+    /// Makes the shard look at the snapshot and at whether it drains.
+    pub fn wake(&self) {
+        sys::signal_event(&self.wake);
+    }
+
+    /// Makes the shard accept no more callers and end connections as they fall idle.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake();
+    }
+}
+
+/// Starts a shard on a thread of its own and waits until it accepts callers.
+pub fn start(setup: Setup) -> std_io::Result<Handle> {
+    let wake = sys::event()?;
+    let handle = Handle { cells: Arc::default(), wake: wake.try_clone()?, draining: Arc::default() };
+    let (cells, draining) = (Arc::clone(&handle.cells), Arc::clone(&handle.draining));
+    let (started, ready) = mpsc::sync_channel(1);
+    std::thread::Builder::new().name(format!("shard-{}", setup.index)).spawn(move || {
+        if let Some(core) = setup.core {
+            let _ = sys::pin_to_core(core); // an unpinned shard serves as well
+        }
+        let failed = started.clone();
+        if let Err(error) = io::run(setup.driver, run(setup, cells, draining, wake, started)) {
+            let _ = failed.send(Err(error));
+        }
+    })?;
+    ready.recv().unwrap_or_else(|_| Err(std_io::Error::other("the shard ended while it started")))?;
+    Ok(handle)
+}
+
+type Started = mpsc::SyncSender<std_io::Result<()>>;
+
+/// A shard's main task: starts the others, then waits for the control plane for ever.
+async fn run(setup: Setup, cells: Arc<ShardCells>, draining: Arc<AtomicBool>, wake: OwnedFd, started: Started) {
+    let result = prepare(setup, cells, wake);
+    let Ready { shard, listeners, ticker, wake } = match result {
+        Ok(ready) => ready,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    for listener in &listeners {
+        spawn(listener::accept_all(Rc::clone(listener), Rc::clone(&shard)));
+    }
+    spawn(tick(Rc::clone(&shard), ticker));
+    shard.acknowledge_snapshot();
+    let _ = started.send(Ok(()));
+    loop {
+        wake.wait().await;
+        shard.begin_turn();
+        shard.acknowledge_snapshot();
+        if draining.load(Ordering::Acquire) && !shard.is_draining() {
+            shard.start_draining();
+            listeners.iter().for_each(|listener| listener::end(listener, &shard));
+            shard.deadlines.expire_idle();
+            shard.pools.clear();
+        }
+    }
+}
+
+struct Ready {
+    shard: Rc<Shard>,
+    listeners: Vec<Rc<Listener>>,
+    ticker: Event,
+    wake: Event,
+}
+
+fn prepare(setup: Setup, cells: Arc<ShardCells>, wake: OwnedFd) -> std_io::Result<Ready> {
+    let shard = Shard::new(Parts {
+        index: setup.index,
+        boot: setup.boot,
+        snapshots: setup.snapshots,
+        cells,
+        connections_max: setup.connections_max,
+        wake: wake.try_clone()?,
+    });
+    let listeners = setup.listeners.into_iter().map(|one| Listener::from_socket(one).map(Rc::new));
+    Ok(Ready {
+        shard,
+        listeners: listeners.collect::<std_io::Result<_>>()?,
+        ticker: Event::new(sys::interval_timer(Duration::from_millis(TICK_MILLIS))?)?,
+        wake: Event::new(wake)?,
+    })
+}
+
+/// Does what is due, ten times a second.
+async fn tick(shard: Rc<Shard>, ticker: Event) {
+    let mut swept = 0;
+    loop {
+        ticker.wait().await;
+        let now = shard.clock.advance();
+        shard.cells.beat();
+        shard.refresh_date();
+        shard.acknowledge_snapshot();
+        shard.deadlines.expire(now);
+        if now.wrapping_sub(swept) >= SWEEP_TICKS {
+            swept = now;
+            shard.pools.sweep(now);
+        }
+        shard.begin_tick();
+        if shard.is_draining() {
+            shard.deadlines.expire_idle();
+        }
+    }
+}

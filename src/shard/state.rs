@@ -1,0 +1,251 @@
+//! What the tasks of one shard share: clock, deadlines, snapshot, pools, counters, scratch memory.
+//!
+//! Everything here belongs to one thread. No borrow of a cell is held across an `await`: the closures that
+//! get the snapshot or the scratch memory are not async.
+
+use std::{
+    cell::{Cell, RefCell},
+    io::Write,
+    os::fd::OwnedFd,
+    rc::Rc,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use arc_swap::{ArcSwap, Cache};
+
+use super::{
+    clock::{Clock, Ticks},
+    sys,
+    timer::Deadlines,
+    upstream::Pools,
+};
+use crate::{
+    limits::{BUFFER_LARGE_BYTES, HEAD_BYTES_MAX},
+    protocol::http::FieldTable,
+    snapshot::{Callers, Snapshot},
+    telemetry::ShardCells,
+};
+
+/// Length of a date as HTTP writes it (RFC 9110 §5.6.7).
+pub(super) const DATE_BYTES: usize = 29;
+/// Length of a request id.
+pub(super) const REQUEST_ID_BYTES: usize = 24;
+
+/// The number of one request, unique among all shards and starts: hexadecimal.
+pub(super) type RequestId = [u8; REQUEST_ID_BYTES];
+
+/// Memory for work that begins and ends between two awaits.
+pub(super) struct Scratch {
+    /// The head that is being written.
+    pub(super) head: Box<[u8]>,
+    /// The path that is being normalised.
+    pub(super) path: Box<[u8]>,
+    /// The fields of the head that is being read.
+    pub(super) table: Box<FieldTable>,
+}
+
+/// One shard.
+pub(super) struct Shard {
+    pub(super) clock: Clock,
+    pub(super) deadlines: Rc<Deadlines>,
+    pub(super) cells: Arc<ShardCells>,
+    pub(super) pools: Pools,
+    snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    scratch: RefCell<Scratch>,
+    date: Cell<[u8; DATE_BYTES]>,
+    date_second: Cell<i64>,
+    ids: RequestIds,
+    draining: Cell<bool>,
+    connections: Cell<usize>,
+    connections_max: usize,
+    turns: RefCell<Vec<Waker>>,
+    ticks: RefCell<Vec<Waker>>,
+    wake: OwnedFd,
+}
+
+/// What a shard is made of.
+pub(super) struct Parts {
+    pub(super) index: u8,
+    /// Random, the same for all shards of a start.
+    pub(super) boot: [u8; 5],
+    pub(super) snapshots: Arc<ArcSwap<Snapshot>>,
+    pub(super) cells: Arc<ShardCells>,
+    pub(super) connections_max: usize,
+    /// Wakes this shard's own loop.
+    pub(super) wake: OwnedFd,
+}
+
+impl Shard {
+    pub(super) fn new(parts: Parts) -> Rc<Self> {
+        let shard = Self {
+            clock: Clock::new(),
+            deadlines: Rc::default(),
+            cells: parts.cells,
+            pools: Pools::default(),
+            snapshots: RefCell::new(Cache::new(parts.snapshots)),
+            scratch: RefCell::new(Scratch {
+                head: vec![0; BUFFER_LARGE_BYTES].into_boxed_slice(),
+                path: vec![0; HEAD_BYTES_MAX].into_boxed_slice(),
+                table: Box::default(),
+            }),
+            date: Cell::new([b' '; DATE_BYTES]),
+            date_second: Cell::new(i64::MIN),
+            ids: RequestIds { boot: parts.boot, shard: parts.index, next: Cell::new(0) },
+            draining: Cell::new(false),
+            connections: Cell::new(0),
+            connections_max: parts.connections_max,
+            turns: RefCell::default(),
+            ticks: RefCell::default(),
+            wake: parts.wake,
+        };
+        shard.refresh_date();
+        Rc::new(shard)
+    }
+
+    /// Runs `work` with the current snapshot.
+    #[inline]
+    pub(super) fn with_snapshot<R>(&self, work: impl FnOnce(&Snapshot) -> R) -> R {
+        work(self.snapshots.borrow_mut().load())
+    }
+
+    /// Runs `work` with the current snapshot and the scratch memory.
+    #[inline]
+    pub(super) fn with_scratch<R>(&self, work: impl FnOnce(&Snapshot, &mut Scratch) -> R) -> R {
+        work(self.snapshots.borrow_mut().load(), &mut self.scratch.borrow_mut())
+    }
+
+    /// Bounds and deadlines for callers.
+    #[inline]
+    pub(super) fn callers(&self) -> Callers {
+        self.with_snapshot(|snapshot| snapshot.callers)
+    }
+
+    /// Looks at the current snapshot, which lets go of the one before, and says so.
+    pub(super) fn acknowledge_snapshot(&self) {
+        let generation = self.with_snapshot(|snapshot| snapshot.generation);
+        self.cells.acknowledge(generation);
+    }
+
+    /// The tick that is `millis` from now.
+    pub(super) fn in_millis(&self, millis: u64) -> Ticks {
+        self.clock.tick().saturating_add(super::clock::ticks(Duration::from_millis(millis)))
+    }
+
+    /// The date as of the last tick.
+    pub(super) fn date(&self) -> [u8; DATE_BYTES] {
+        self.date.get()
+    }
+
+    /// Formats the date anew when the second has changed.
+    pub(super) fn refresh_date(&self) {
+        let second = self.clock.wall_millis().div_euclid(1000);
+        if self.date_second.replace(second) == second {
+            return;
+        }
+        let mut date = [b' '; DATE_BYTES];
+        let since_epoch = Duration::from_secs(u64::try_from(second).unwrap_or(0));
+        let written = write!(&mut date[..], "{}", httpdate::HttpDate::from(UNIX_EPOCH + since_epoch));
+        debug_assert!(written.is_ok(), "a date has 29 bytes (RFC 9110 §5.6.7)");
+        self.date.set(date);
+    }
+
+    pub(super) fn next_request_id(&self) -> RequestId {
+        self.ids.next()
+    }
+
+    /// Whether no more requests than those under way are wanted.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(super) fn start_draining(&self) {
+        self.draining.set(true);
+    }
+
+    /// Counts a caller in, unless there are too many.
+    pub(super) fn enter(self: &Rc<Self>) -> Option<Presence> {
+        let count = self.connections.get();
+        if count >= self.connections_max {
+            return None;
+        }
+        self.set_connections(count + 1);
+        Some(Presence(Rc::clone(self)))
+    }
+
+    fn set_connections(&self, count: usize) {
+        self.connections.set(count);
+        self.cells.set_connections(count);
+    }
+
+    /// Lets every other task and the kernel have a turn. A task that woke itself instead would starve them:
+    /// monoio runs it before anything else.
+    pub(super) async fn next_turn(&self) {
+        sys::signal_event(&self.wake);
+        wait_in(&self.turns).await;
+    }
+
+    /// Waits for the next tick.
+    pub(super) async fn next_tick(&self) {
+        wait_in(&self.ticks).await;
+    }
+
+    /// Wakes those who waited for the next turn.
+    pub(super) fn begin_turn(&self) {
+        wake_all(&self.turns);
+    }
+
+    /// Wakes those who waited for the next tick.
+    pub(super) fn begin_tick(&self) {
+        wake_all(&self.ticks);
+    }
+}
+
+async fn wait_in(queue: &RefCell<Vec<Waker>>) {
+    let mut waits = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waits, true) {
+            return Poll::Ready(());
+        }
+        queue.borrow_mut().push(context.waker().clone());
+        Poll::Pending
+    })
+    .await;
+}
+
+fn wake_all(queue: &RefCell<Vec<Waker>>) {
+    queue.borrow_mut().drain(..).for_each(Waker::wake);
+}
+
+/// A caller that is counted.
+pub(super) struct Presence(Rc<Shard>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.set_connections(self.0.connections.get() - 1);
+    }
+}
+
+struct RequestIds {
+    boot: [u8; 5],
+    shard: u8,
+    next: Cell<u64>,
+}
+
+impl RequestIds {
+    fn next(&self) -> RequestId {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        let [_, _, count @ ..] = number.to_be_bytes();
+        let bytes = self.boot.iter().chain(std::iter::once(&self.shard)).chain(&count);
+        let mut id = [0; REQUEST_ID_BYTES];
+        for (pair, byte) in id.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        id
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";

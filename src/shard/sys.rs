@@ -1,0 +1,191 @@
+//! The few system calls that no safe crate offers, each behind a safe function.
+//!
+//! Called by the other files of this room only. It keeps no state. One operation per unsafe block.
+#![allow(unsafe_code, reason = "the one place, with buffer.rs, where STYLE.md allows it")]
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    time::Duration,
+};
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Which directions of a connection [`shutdown`] ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// Reads return what is queued, then the end.
+    Read,
+    /// The peer sees the end.
+    Write,
+    /// Both.
+    Both,
+}
+
+/// Ends directions of a connection; every operation that waits on it completes. A descriptor that is no
+/// connected socket any more is left as it is: the answer to that is on its way already.
+pub(super) fn shutdown(fd: RawFd, direction: Direction) {
+    let how = match direction {
+        Direction::Read => libc::SHUT_RD,
+        Direction::Write => libc::SHUT_WR,
+        Direction::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: takes no pointer; for a descriptor that is not open it returns EBADF.
+    let _ = unsafe { libc::shutdown(fd, how) };
+}
+
+/// What waits to be read on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Nothing: the connection is as it should be when nobody uses it.
+    Nothing,
+    /// Bytes, the end, or an error.
+    Something,
+}
+
+/// Looks at a connection without taking anything from it and without waiting.
+pub(super) fn peek(fd: RawFd) -> Waiting {
+    let mut byte = MaybeUninit::<u8>::uninit();
+    // SAFETY: the pointer is to one writable byte that outlives the call, and the length says one.
+    let got = unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+    let would_block = got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
+    if would_block { Waiting::Nothing } else { Waiting::Something }
+}
+
+/// Makes the close of a connection a reset, so that a peer cannot take a cut message for a whole one.
+pub(super) fn reset_on_close(fd: RawFd) {
+    // SAFETY: the caller's connection keeps the descriptor open for the length of this call; a closed one
+    // would give EBADF, which is ignored.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+}
+
+/// Keeps a descriptor out of programs that the process starts: monoio accepts without SOCK_CLOEXEC.
+pub(super) fn close_on_exec(fd: RawFd) {
+    // SAFETY: takes no pointer; for a descriptor that is not open it returns EBADF.
+    let _ = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+}
+
+/// A timer that becomes readable every `interval`.
+pub(super) fn interval_timer(interval: Duration) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    let raw = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let timer = unsafe { OwnedFd::from_raw_fd(raw) };
+    let each = libc::timespec {
+        tv_sec: libc::time_t::try_from(interval.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: interval.subsec_nanos().into(),
+    };
+    let setting = libc::itimerspec { it_interval: each, it_value: each };
+    // SAFETY: the pointer is to a value that outlives the call; the old setting is not asked for.
+    check(unsafe { libc::timerfd_settime(raw, 0, &setting, std::ptr::null_mut()) })?;
+    Ok(timer)
+}
+
+/// A counter that becomes readable when it is written to, from any thread.
+pub(super) fn event() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    let raw = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Makes an [`event`] readable. A counter that is full is readable already.
+pub(super) fn signal_event(fd: &impl AsRawFd) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the pointer is to eight readable bytes, which is what the length says.
+    let _ = unsafe { libc::write(fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+/// Takes the count of a timer or event, so that it is not readable until the next one. Never waits.
+pub(super) fn drain_count(fd: &impl AsRawFd) {
+    let mut count = [0_u8; 8];
+    // SAFETY: the pointer is to eight writable bytes, which is what the length says.
+    let _ = unsafe { libc::read(fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+}
+
+/// Takes one connection that waits at a listener, without waiting for one.
+pub(super) fn accept_waiting(listener: RawFd) -> Option<OwnedFd> {
+    // SAFETY: null pointers mean that the peer's address is not asked for.
+    let raw = unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    (raw >= 0).then(|| unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Sets whether operations on a listener wait.
+pub(super) fn set_nonblocking(fd: RawFd) {
+    // SAFETY: takes no pointer.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    // SAFETY: takes no pointer.
+    let _ = unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) };
+}
+
+/// Binds the calling thread to one core.
+pub(super) fn pin_to_core(core: usize) -> io::Result<()> {
+    // SAFETY: a cpu_set_t is an array of integers, for which all zero bits are a value.
+    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    if core >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: `core` is below CPU_SETSIZE, so the bit lies in the set.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: the pointer is to a set of exactly the size that is passed.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) }).map(drop)
+}
+
+/// The cores that the process may run on.
+pub(super) fn cores() -> Vec<usize> {
+    // SAFETY: a cpu_set_t is an array of integers, for which all zero bits are a value.
+    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: the pointer is to a set of exactly the size that is passed.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } < 0 {
+        return vec![0];
+    }
+    // SAFETY: every number tested is below CPU_SETSIZE.
+    (0..libc::CPU_SETSIZE as usize).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect()
+}
+
+/// Which of the kernel's clocks [`read_clock`] reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    /// Time since start, for deadlines.
+    Monotonic,
+    /// Time of day, for the windows of keys.
+    Wall,
+}
+
+/// Milliseconds of a clock in the kernel's own resolution (1 to 4 ms), which costs no system call.
+pub(super) fn read_clock(source: Source) -> i64 {
+    let id = match source {
+        Source::Monotonic => libc::CLOCK_MONOTONIC_COARSE,
+        Source::Wall => libc::CLOCK_REALTIME_COARSE,
+    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a value that outlives the call; both clocks exist on every Linux.
+    unsafe { libc::clock_gettime(id, &mut time) };
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+/// Raises the limit on open files as far as the process may, and returns it.
+pub(super) fn raise_file_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a value that outlives the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } < 0 {
+        return 1024;
+    }
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+    // SAFETY: the pointer is to a value that outlives the call.
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0;
+    usize::try_from(if done { limit.rlim_max } else { limit.rlim_cur }).unwrap_or(usize::MAX)
+}
+
+/// A second descriptor of the same connection, for reading and writing at the same time.
+pub(super) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer; for a descriptor that is not open it returns EBADF.
+    let raw = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
