@@ -1,0 +1,90 @@
+//! What can be told of a running gateway at any time, from any thread.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use serde::Serialize;
+
+use crate::{
+    telemetry::{ShardCells, Totals},
+    types::Reason,
+};
+
+/// The state of the gateway.
+pub struct Status {
+    driver: &'static str,
+    started: Instant,
+    generation: AtomicU64,
+    draining: AtomicBool,
+    stalled: AtomicBool,
+    shards: Vec<Arc<ShardCells>>,
+}
+
+impl Status {
+    /// For running shards.
+    #[allow(clippy::disallowed_methods, reason = "the control plane's own clock")]
+    pub fn new(driver: &'static str, generation: u64, shards: Vec<Arc<ShardCells>>) -> Self {
+        Self {
+            driver,
+            started: Instant::now(),
+            generation: AtomicU64::new(generation),
+            draining: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            shards,
+        }
+    }
+
+    pub(super) fn set_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// Whether callers should be sent here.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed) && !self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// The state as it is now.
+    pub fn report(&self) -> Report {
+        let totals = Totals::of(self.shards.iter().map(|cells| &**cells));
+        let outcomes = Reason::ALL.iter().map(|reason| (reason.word(), totals.outcomes[reason.index()]));
+        Report {
+            version: env!("CARGO_PKG_VERSION"),
+            ready: self.is_ready(),
+            draining: self.draining.load(Ordering::Relaxed),
+            generation: self.generation.load(Ordering::Relaxed),
+            driver: self.driver,
+            shards: self.shards.len(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            connections: totals.connections,
+            outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+}
+
+/// The state of the gateway at one moment.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    version: &'static str,
+    ready: bool,
+    draining: bool,
+    generation: u64,
+    driver: &'static str,
+    shards: usize,
+    uptime_seconds: u64,
+    connections: u64,
+    /// Requests by the word of their reason; those that did not occur are left out.
+    outcomes: std::collections::BTreeMap<&'static str, u64>,
+}

@@ -1,0 +1,176 @@
+//! The composition root: the only file that connects the rooms to a running gateway.
+
+use std::{io, net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
+
+use arc_swap::ArcSwap;
+use ring::rand::{SecureRandom, SystemRandom};
+use tracing::{info, warn};
+
+use crate::{
+    admin,
+    compile::{Addresses, Compiler},
+    config::{
+        self, Diagnostic, Loaded,
+        plan::{Driver as PlannedDriver, Plan},
+    },
+    control::{Control, Publisher, ShardLink, Status, resolve_all},
+    limits::SHARDS_MAX,
+    shard::{self, Driver, Handle, Setup},
+    snapshot::Snapshot,
+    telemetry::ShardCells,
+};
+
+/// Descriptors that are left for everything but callers and targets.
+const DESCRIPTORS_RESERVED: usize = 128;
+
+/// What is listening.
+#[derive(Debug)]
+pub struct Running {
+    /// The addresses of the listeners, in the order of the configuration.
+    pub listeners: Vec<SocketAddr>,
+    /// The address of the admin listener.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Loads a configuration, the environment included.
+pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    config::load(path, &|name| std::env::var(name).ok())
+}
+
+/// Runs a gateway until it is told to end; `on_ready` is called when it accepts callers.
+pub fn run(loaded: Loaded, on_ready: impl FnOnce(&Running)) -> ExitCode {
+    for diagnostic in &loaded.diagnostics {
+        warn!("{diagnostic}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.and_then(|runtime| runtime.block_on(start_and_run(loaded.plan, on_ready)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Result<()> {
+    let addresses = resolve_all(&plan).await;
+    let started = Started::new(&plan, &addresses)?;
+    let cells: Vec<Arc<ShardCells>> = started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
+    let status = Arc::new(Status::new(started.driver.word(), started.generation, cells));
+    for address in &started.listeners {
+        info!(%address, "listening");
+    }
+    let admin = match &plan.admin {
+        Some(admin) => Some(admin::serve(admin.address, Arc::clone(&status)).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("admin listener {}: {error}", admin.address))
+        })?),
+        None => None,
+    };
+    if let Some(address) = admin {
+        info!(%address, "admin listening");
+    }
+    let shards = started.handles.len();
+    info!(generation = started.generation, shards, driver = %started.driver.word(), "ready");
+    on_ready(&Running { listeners: started.listeners, admin });
+    let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
+    let publisher = Publisher::new(started.snapshots, links);
+    Control { plan, compiler: started.compiler, publisher, addresses, status }.run().await
+}
+
+impl ShardLink for Handle {
+    fn cells(&self) -> &Arc<ShardCells> {
+        &self.cells
+    }
+
+    fn wake(&self) {
+        Self::wake(self);
+    }
+
+    fn drain(&self) {
+        Self::drain(self);
+    }
+}
+
+/// The shards, serving.
+struct Started {
+    compiler: Compiler,
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    generation: u64,
+    driver: Driver,
+    listeners: Vec<SocketAddr>,
+    handles: Vec<Handle>,
+}
+
+impl Started {
+    fn new(plan: &Plan, addresses: &Addresses) -> io::Result<Self> {
+        let mut compiler = Compiler::default();
+        let snapshot = compiler.compile(plan, addresses);
+        let generation = snapshot.generation;
+        let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
+        let driver = choose_driver(plan.server.driver)?;
+        let cores = shard::cores();
+        let count = plan.server.shards.unwrap_or(cores.len()).clamp(1, SHARDS_MAX.min(255));
+        let connections_max = connections_of_a_shard(plan, count);
+        let (listeners, sockets) = bind(plan, count)?;
+        let mut boot = [0; 5];
+        SystemRandom::new().fill(&mut boot).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        let start = |(index, listeners): (usize, Vec<std::net::TcpListener>)| {
+            shard::start(Setup {
+                index: u8::try_from(index).unwrap_or(u8::MAX),
+                // More shards than cores would fight for them: then the scheduler decides.
+                core: (count <= cores.len()).then(|| cores.get(index).copied()).flatten(),
+                driver,
+                listeners,
+                snapshots: Arc::clone(&snapshots),
+                connections_max,
+                boot,
+            })
+        };
+        let handles = sockets.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { compiler, snapshots, generation, driver, listeners, handles })
+    }
+}
+
+/// One list of sockets for each shard, and the addresses that they have.
+fn bind(plan: &Plan, shards: usize) -> io::Result<(Vec<SocketAddr>, Vec<Vec<std::net::TcpListener>>)> {
+    let mut of_shards: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for listener in &plan.listeners {
+        let sockets = shard::bind(listener.address, shards)
+            .map_err(|error| io::Error::new(error.kind(), format!("listener {}: {error}", listener.address)))?;
+        addresses.extend(sockets.first().map(std::net::TcpListener::local_addr).transpose()?);
+        for (of_shard, socket) in of_shards.iter_mut().zip(sockets) {
+            of_shard.push(socket);
+        }
+    }
+    Ok((addresses, of_shards))
+}
+
+/// Each caller may need a connection to a target as well.
+fn connections_of_a_shard(plan: &Plan, shards: usize) -> usize {
+    let files = shard::raise_file_limit().saturating_sub(DESCRIPTORS_RESERVED);
+    let all = plan.server.limits.connections.unwrap_or(files / 2);
+    all.div_ceil(shards).max(1)
+}
+
+/// The configured driver, or the first that the kernel allows.
+fn choose_driver(planned: PlannedDriver) -> io::Result<Driver> {
+    let forced = match planned {
+        PlannedDriver::Auto => None,
+        PlannedDriver::UringDefer => Some(Driver::UringDefer),
+        PlannedDriver::UringCoop => Some(Driver::UringCoop),
+        PlannedDriver::Epoll => Some(Driver::Epoll),
+    };
+    if let Some(driver) = forced {
+        let refused = |error| io::Error::other(format!("server.driver = {:?} is not available: {error}", driver.word()));
+        return driver.probe().map_err(refused).map(|()| driver);
+    }
+    for driver in Driver::LADDER {
+        match driver.probe() {
+            Ok(()) => return Ok(driver),
+            Err(error) => warn!(driver = %driver.word(), %error, "not available, trying the next driver"),
+        }
+    }
+    Err(io::Error::other("no driver is available"))
+}
