@@ -1,0 +1,66 @@
+//! What must hold between the reader and `config/keyferry.toml`: all that can be written is described there.
+
+use std::{collections::BTreeSet, path::Path};
+
+use zeroize::Zeroizing;
+
+use super::{
+    outside::Disk,
+    raw::{Source, Tree},
+    report::Report,
+    validate,
+};
+
+const DOCUMENTATION: &str = include_str!("../../config/keyferry.toml");
+
+/// The file with every setting that it leaves switched off switched on.
+fn switched_on() -> String {
+    let switch = |line: &str| match line.strip_prefix('#') {
+        Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting.to_owned(),
+        _ => line.to_owned(),
+    };
+    DOCUMENTATION.lines().map(switch).collect::<Vec<_>>().join("\n")
+}
+
+fn asked(text: &str) -> (BTreeSet<(String, &'static str)>, Report) {
+    let mut report = Report::default();
+    let file = report.open("keyferry.toml");
+    let source =
+        Source::new(file, Path::new("/nowhere").to_path_buf(), true, Zeroizing::new(text.to_owned()));
+    let tree = Tree::parse(&source, &mut report);
+    validate::validate(&[tree], &Disk { environment: &|_| Some("value".to_owned()) }, &mut report);
+    (std::mem::take(&mut report.asked), report)
+}
+
+#[test]
+fn every_key_that_is_read_is_documented() {
+    let text = switched_on();
+    let (asked, report) = asked(&text);
+    assert!(report.usable(), "{:#?}", report.finish().0);
+    assert!(asked.len() > 60, "only {} keys were asked for", asked.len());
+    let written: BTreeSet<(String, String)> = keys_written(&text);
+    for (table, key) in asked {
+        let inline = key == "env" || key == "file";
+        assert!(
+            inline || written.contains(&(table.clone(), key.to_owned())),
+            "[{table}] {key} is not documented"
+        );
+    }
+}
+
+/// Table and key of every line that sets one, and of every table header.
+fn keys_written(text: &str) -> BTreeSet<(String, String)> {
+    let mut table = String::new();
+    let mut written = BTreeSet::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            let name = line.trim_start_matches('[').split(']').next().unwrap_or_default();
+            let (parent, key) = name.rsplit_once('.').unwrap_or(("", name));
+            written.insert((parent.to_owned(), key.to_owned()));
+            table = name.to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            written.insert((table.clone(), key.to_owned()));
+        }
+    }
+    written
+}
