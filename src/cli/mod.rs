@@ -1,0 +1,104 @@
+//! The command line: what `keyferry` can be told, and which file does it.
+//!
+//! It decides nothing about requests. Called by `main` only; each subcommand has a file of its own.
+
+mod check;
+mod demo;
+mod hash;
+mod key;
+mod run;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// The command line as a whole.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keyferry",
+    version,
+    about = "An edge proxy that changes how callers authenticate without breaking any of them",
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve what the configuration describes, until SIGTERM or SIGINT
+    Run(Configuration),
+    /// Serve a small example on this machine, with a key to try it, and nothing to configure
+    Demo,
+    /// Read the configuration, show everything that is wrong with it, and what each proxy does
+    ///
+    /// Nothing is started. The exit code is 0 if the configuration is complete, and 1 if anything in it is
+    /// an error or broken; warnings do not count.
+    Check(Configuration),
+    /// Make keys for callers
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Read one key from standard input and print its SHA-256, for the configuration
+    ///
+    /// The key goes in through standard input only: an argument would end up in the history of the shell and
+    /// in the list of processes.
+    #[command(after_help = "Example: keyferry hash < key.txt")]
+    Hash {
+        /// Refused, so that a key on the command line is told off rather than quoted.
+        #[arg(hide = true, num_args = 0.., allow_hyphen_values = true, trailing_var_arg = true)]
+        refused: Vec<OsString>,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct Configuration {
+    /// The configuration; conf.d/*.toml beside it is read too
+    #[arg(short, long, value_name = "FILE", default_value = "keyferry.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make one key with 192 bits from the system's generator, and the record that lets it in
+    ///
+    /// The key is printed once and stored nowhere. The configuration needs only the record, which holds the
+    /// key's SHA-256.
+    New(key::New),
+}
+
+/// Runs the program and returns its exit code: 0 for success, 1 for failure, 2 for wrong arguments.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(Configuration { config }) => run::run(&config),
+        Command::Demo => demo::run(),
+        Command::Check(Configuration { config }) => check::run(&config),
+        Command::Key { command: KeyCommand::New(options) } => key::run(&options),
+        Command::Hash { refused } => hash::run(&refused),
+    }
+}
+
+/// Logs of the control plane go to standard error; `RUST_LOG` changes how much.
+fn start_log() {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let colour = std::io::stderr().is_terminal();
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let _ = log.with_target(false).try_init();
+}
+
+/// Prints to standard output. A reader that has gone away (`| head`) is no reason to die with a message.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,20 @@
+//! `keyferry run`: serves a configuration until it is told to end.
+
+use std::{path::Path, process::ExitCode};
+
+use crate::run;
+
+/// Loads the configuration and serves it.
+pub(super) fn run(path: &Path) -> ExitCode {
+    super::start_log();
+    match run::load(path) {
+        Ok(loaded) => run::run(loaded, |_| {}),
+        Err(diagnostics) => {
+            for diagnostic in &diagnostics {
+                eprintln!("{diagnostic}");
+            }
+            eprintln!("keyferry does not start with this configuration; `keyferry check` shows the same");
+            ExitCode::FAILURE
+        }
+    }
+}
