@@ -30,7 +30,7 @@ pub const INTERIM_RESPONSES_MAX: usize = 16;
 pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 /// Bytes of chunk extensions in one chunk-size line.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
-/// Bytes of chunk-size lines and extensions that one body may spend beyond its data, per MiB of data and to begin with.
+/// Bytes of chunk-size lines and extensions that one body may spend beyond its data and 20 bytes a chunk.
 pub const CHUNK_OVERHEAD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a trailer section.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;

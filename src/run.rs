@@ -56,7 +56,8 @@ pub fn run(loaded: Loaded, on_ready: impl FnOnce(&Running)) -> ExitCode {
 async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Result<()> {
     let addresses = resolve_all(&plan).await;
     let started = Started::new(&plan, &addresses)?;
-    let cells: Vec<Arc<ShardCells>> = started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
+    let cells: Vec<Arc<ShardCells>> =
+        started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
     let status = Arc::new(Status::new(started.driver.word(), started.generation, cells));
     for address in &started.listeners {
         info!(%address, "listening");
@@ -114,7 +115,9 @@ impl Started {
         let connections_max = connections_of_a_shard(plan, count);
         let (listeners, sockets) = bind(plan, count)?;
         let mut boot = [0; 5];
-        SystemRandom::new().fill(&mut boot).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        SystemRandom::new()
+            .fill(&mut boot)
+            .map_err(|_| io::Error::other("the system gives no random numbers"))?;
         let start = |(index, listeners): (usize, Vec<std::net::TcpListener>)| {
             shard::start(Setup {
                 index: u8::try_from(index).unwrap_or(u8::MAX),
@@ -137,8 +140,9 @@ fn bind(plan: &Plan, shards: usize) -> io::Result<(Vec<SocketAddr>, Vec<Vec<std:
     let mut of_shards: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for listener in &plan.listeners {
-        let sockets = shard::bind(listener.address, shards)
-            .map_err(|error| io::Error::new(error.kind(), format!("listener {}: {error}", listener.address)))?;
+        let sockets = shard::bind(listener.address, shards).map_err(|error| {
+            io::Error::new(error.kind(), format!("listener {}: {error}", listener.address))
+        })?;
         addresses.extend(sockets.first().map(std::net::TcpListener::local_addr).transpose()?);
         for (of_shard, socket) in of_shards.iter_mut().zip(sockets) {
             of_shard.push(socket);
@@ -163,7 +167,9 @@ fn choose_driver(planned: PlannedDriver) -> io::Result<Driver> {
         PlannedDriver::Epoll => Some(Driver::Epoll),
     };
     if let Some(driver) = forced {
-        let refused = |error| io::Error::other(format!("server.driver = {:?} is not available: {error}", driver.word()));
+        let refused = |error| {
+            io::Error::other(format!("server.driver = {:?} is not available: {error}", driver.word()))
+        };
         return driver.probe().map_err(refused).map(|()| driver);
     }
     for driver in Driver::LADDER {

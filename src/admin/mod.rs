@@ -32,7 +32,11 @@ fn routes(status: Arc<Status>) -> Router {
 }
 
 async fn ready(State(status): State<Arc<Status>>) -> (StatusCode, &'static str) {
-    if status.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+    if status.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
 }
 
 async fn report(State(status): State<Arc<Status>>) -> Json<Report> {

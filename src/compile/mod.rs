@@ -41,13 +41,16 @@ impl Compiler {
             .enumerate()
             .map(|(at, target)| self.upstream(target, addresses.get(at).map_or(&[], Vec::as_slice)))
             .collect();
-        let proxies: Box<[_]> = plan.proxies.iter().map(|proxy| proxies::compile(proxy, plan, &upstreams)).collect();
+        let proxies: Box<[_]> =
+            plan.proxies.iter().map(|proxy| proxies::compile(proxy, plan, &upstreams)).collect();
         Snapshot {
             generation: self.generation,
             routes: routes(plan),
             proxies,
             credentials: plan.proxy_credentials.iter().map(|one| credentials::compile(one, plan)).collect(),
-            keys: Arc::clone(self.keys.get_or_insert_with(|| Arc::new(credentials::key_table(&plan.proxy_credentials)))),
+            keys: Arc::clone(
+                self.keys.get_or_insert_with(|| Arc::new(credentials::key_table(&plan.proxy_credentials))),
+            ),
             upstreams,
             callers: callers(plan),
         }

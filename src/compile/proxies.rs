@@ -27,7 +27,8 @@ pub(super) fn compile(proxy: &PlannedProxy, plan: &Plan, upstreams: &[Upstream])
     let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, upstreams.get(route.target)?)));
     let (route, upstream) = resolved.unzip();
     let locations = route.map_or_else(Box::default, |route| locations(route, plan));
-    let target_credential = route.and_then(|route| route.target_credential).and_then(|at| plan.target_credentials.get(at));
+    let target_credential =
+        route.and_then(|route| route.target_credential).and_then(|at| plan.target_credentials.get(at));
     Proxy {
         label: proxy.label.as_str().into(),
         serving: serving(proxy, upstream),
@@ -54,7 +55,9 @@ fn serving(proxy: &PlannedProxy, upstream: Option<&Upstream>) -> Serving {
 fn locations(route: &ProxyRoute, plan: &Plan) -> Box<[Location]> {
     let mut found: Vec<(&str, Vec<u32>)> = Vec::new();
     for &at in &route.proxy_credentials {
-        let (Some(credential), Ok(index)) = (plan.proxy_credentials.get(at), u32::try_from(at)) else { continue };
+        let (Some(credential), Ok(index)) = (plan.proxy_credentials.get(at), u32::try_from(at)) else {
+            continue;
+        };
         for PlannedLocation::Header(name) in &credential.locations {
             match found.iter_mut().find(|(known, _)| known == name) {
                 Some((_, credentials)) => credentials.push(index),

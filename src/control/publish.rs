@@ -94,7 +94,8 @@ mod tests {
         let cells = [Arc::<ShardCells>::default(), Arc::default()];
         let current = Arc::new(ArcSwap::from_pointee(compiler.compile(&plan, &Vec::new())));
         let first: Weak<Snapshot> = Arc::downgrade(&current.load_full());
-        let links = cells.iter().map(|cells| Box::new(Link(Arc::clone(cells))) as Box<dyn ShardLink>).collect();
+        let links =
+            cells.iter().map(|cells| Box::new(Link(Arc::clone(cells))) as Box<dyn ShardLink>).collect();
         let mut publisher = Publisher::new(current, links);
 
         publisher.publish(compiler.compile(&plan, &Vec::new()));

@@ -42,7 +42,9 @@ impl Resolver {
     /// For targets that were looked up just now. Addresses that were written down never change.
     pub fn new(plan: &Plan) -> Self {
         let now = Instant::now();
-        let due = |target: &Target| literal(target).is_none().then(|| now + RETRY_INTERVAL.min(target.timeouts.resolve));
+        let due = |target: &Target| {
+            literal(target).is_none().then(|| now + RETRY_INTERVAL.min(target.timeouts.resolve))
+        };
         Self { due: plan.targets.iter().map(due).collect() }
     }
 
@@ -55,7 +57,8 @@ impl Resolver {
             let before = known.get(at).map_or(&[][..], Vec::as_slice);
             let found = lookup(target.clone()).await;
             let missing = found.as_ref().is_none_or(Vec::is_empty) && before.is_empty();
-            let wait = if missing { RETRY_INTERVAL.min(target.timeouts.resolve) } else { target.timeouts.resolve };
+            let wait =
+                if missing { RETRY_INTERVAL.min(target.timeouts.resolve) } else { target.timeouts.resolve };
             self.due[at] = Some(Instant::now() + wait);
             if let Some(found) = found.filter(|found| !found.is_empty() && found != before) {
                 let mut changed = known.clone();
@@ -89,13 +92,21 @@ async fn lookup(target: Target) -> Option<Vec<SocketAddr>> {
             return None;
         }
         Err(_) => {
-            warn!(target = target.name, host = target.host, "resolving takes too long; known addresses are kept");
+            warn!(
+                target = target.name,
+                host = target.host,
+                "resolving takes too long; known addresses are kept"
+            );
             return None;
         }
     };
     let (mut usable, refused): (Vec<_>, Vec<_>) = found.partition(|address| may_lead_to(address.ip()));
     if !refused.is_empty() {
-        warn!(target = target.name, host = target.host, "the name leads to a link-local address, which is left out");
+        warn!(
+            target = target.name,
+            host = target.host,
+            "the name leads to a link-local address, which is left out"
+        );
     }
     usable.sort_unstable();
     usable.dedup();
@@ -105,7 +116,9 @@ async fn lookup(target: Target) -> Option<Vec<SocketAddr>> {
 
 fn may_lead_to(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(address) => !address.is_link_local() && !address.is_unspecified() && !address.is_multicast(),
+        IpAddr::V4(address) => {
+            !address.is_link_local() && !address.is_unspecified() && !address.is_multicast()
+        }
         IpAddr::V6(address) => {
             !address.is_unicast_link_local() && !address.is_unspecified() && !address.is_multicast()
         }
@@ -118,7 +131,8 @@ mod tests {
 
     #[test]
     fn names_do_not_lead_to_metadata_services() {
-        for refused in ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"] {
+        for refused in ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"]
+        {
             assert!(!may_lead_to(refused.parse().expect("an address")), "{refused}");
         }
         for fine in ["127.0.0.1", "10.0.0.1", "2001:db8::1", "::1"] {

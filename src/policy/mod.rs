@@ -11,6 +11,7 @@ mod verdict;
 
 pub use decide::{Now, PathScratch, decide};
 pub use edit::{
-    CallerFacts, FieldSink, response_field_passes, trailer_passes, write_request_fields, write_response_fields,
+    CallerFacts, FieldSink, response_field_passes, trailer_passes, write_request_fields,
+    write_response_fields,
 };
 pub use verdict::{Denial, Identity, Permit};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::buffer::Buffer;
 use crate::{
+    policy::trailer_passes,
     protocol::{
         h1::{CHUNK_HEADER_MAX, Decoder, parse_trailers, write_chunk_header},
         http::BodyLength,
     },
-    policy::trailer_passes,
     snapshot::NameSet,
     types::Reason,
 };
@@ -48,7 +48,16 @@ impl Body {
             BodyLength::Chunked => (Source::Chunked(Decoder::new()), false),
             BodyLength::UntilClose => (Source::UntilClose, false),
         };
-        Self { source, to_chunks, over, end_is_due: false, passed: 0, limit, trailers: Vec::new(), stripped: None }
+        Self {
+            source,
+            to_chunks,
+            over,
+            end_is_due: false,
+            passed: 0,
+            limit,
+            trailers: Vec::new(),
+            stripped: None,
+        }
     }
 
     /// Takes these fields out of the trailer section.
@@ -119,7 +128,8 @@ impl Body {
         }
         let mut end = b"0\r\n".to_vec();
         for field in parse_trailers(&self.trailers) {
-            if trailer_passes(&field, |name| self.stripped.as_ref().is_some_and(|names| names.contains(name))) {
+            if trailer_passes(&field, |name| self.stripped.as_ref().is_some_and(|names| names.contains(name)))
+            {
                 end.extend_from_slice(field.name);
                 end.extend_from_slice(b": ");
                 end.extend_from_slice(field.value);

@@ -77,7 +77,8 @@ async fn send_whole(
     let mark = exchange.request.mark();
     arm(connection, exchange, upstream, exchange.timeouts.body);
     if let Err(error) = upstream.stream.write_all(&mut exchange.request).await {
-        let reason = if upstream.deadline.expired() { stalled(connection, exchange) } else { Reason::UpstreamClosed };
+        let reason =
+            if upstream.deadline.expired() { stalled(connection, exchange) } else { Reason::UpstreamClosed };
         let repeatable = exchange.method.is_idempotent() || error.written == 0;
         exchange.request.rewind(mark);
         return Err(if repeatable { Failure::Stale(reason) } else { Failure::Final(reason) });
@@ -92,7 +93,11 @@ async fn send_whole(
 }
 
 fn stalled(connection: &Connection, exchange: &Forward) -> Reason {
-    if connection.shard.clock.tick() >= exchange.total_due { Reason::TotalTimeout } else { Reason::UpstreamStalled }
+    if connection.shard.clock.tick() >= exchange.total_due {
+        Reason::TotalTimeout
+    } else {
+        Reason::UpstreamStalled
+    }
 }
 
 /// Gives the API until `millis` from now, or to the end of the exchange's time.

@@ -82,7 +82,8 @@ impl Driver {
 pub(super) fn run<F: Future<Output = ()>>(driver: Driver, main: F) -> io::Result<()> {
     match driver.ring() {
         Some(ring) => {
-            let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(RING_ENTRIES).uring_builder(ring);
+            let builder =
+                RuntimeBuilder::<IoUringDriver>::new().with_entries(RING_ENTRIES).uring_builder(ring);
             let mut runtime = std::mem::ManuallyDrop::new(builder.build()?);
             runtime.block_on(main);
         }
@@ -169,7 +170,11 @@ impl Stream {
 
     /// The same, ended by [`Canceller::cancel`] with an error for which [`was_cancelled`] holds, unless
     /// bytes came first.
-    pub(super) async fn read_cancellable(&mut self, buffer: &mut Buffer, canceller: &Canceller) -> io::Result<usize> {
+    pub(super) async fn read_cancellable(
+        &mut self,
+        buffer: &mut Buffer,
+        canceller: &Canceller,
+    ) -> io::Result<usize> {
         let (memory, start, end) = buffer.lend_room();
         let handle = canceller.0.borrow().handle();
         let (result, slice) = self.0.cancelable_read(memory.slice_mut(start..end), handle).await;

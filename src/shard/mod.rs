@@ -112,7 +112,13 @@ pub fn start(setup: Setup) -> std_io::Result<Handle> {
 type Started = mpsc::SyncSender<std_io::Result<()>>;
 
 /// A shard's main task: starts the others, then waits for the control plane for ever.
-async fn run(setup: Setup, cells: Arc<ShardCells>, draining: Arc<AtomicBool>, wake: OwnedFd, started: Started) {
+async fn run(
+    setup: Setup,
+    cells: Arc<ShardCells>,
+    draining: Arc<AtomicBool>,
+    wake: OwnedFd,
+    started: Started,
+) {
     let result = prepare(setup, cells, wake);
     let Ready { shard, listeners, ticker, wake } = match result {
         Ok(ready) => ready,

@@ -72,7 +72,9 @@ pub(super) fn close_on_exec(fd: RawFd) {
 /// A timer that becomes readable every `interval`.
 pub(super) fn interval_timer(interval: Duration) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointer.
-    let raw = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) })?;
+    let raw = check(unsafe {
+        libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC)
+    })?;
     // SAFETY: the descriptor was just made and belongs to nobody else.
     let timer = unsafe { OwnedFd::from_raw_fd(raw) };
     let each = libc::timespec {
@@ -110,7 +112,8 @@ pub(super) fn drain_count(fd: &impl AsRawFd) {
 /// Takes one connection that waits at a listener, without waiting for one.
 pub(super) fn accept_waiting(listener: RawFd) -> Option<OwnedFd> {
     // SAFETY: null pointers mean that the peer's address is not asked for.
-    let raw = unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
+    let raw =
+        unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
     // SAFETY: the descriptor was just made and belongs to nobody else.
     (raw >= 0).then(|| unsafe { OwnedFd::from_raw_fd(raw) })
 }

@@ -93,7 +93,8 @@ impl KeyTable {
 
     /// Bytes of memory that the table takes.
     pub fn bytes(&self) -> usize {
-        let of = |part: &Arc<Part>| size_of_val(&*part.entries) + size_of_val(&*part.slots) + size_of::<Part>();
+        let of =
+            |part: &Arc<Part>| size_of_val(&*part.entries) + size_of_val(&*part.slots) + size_of::<Part>();
         self.parts.iter().map(of).sum()
     }
 }

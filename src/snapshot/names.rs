@@ -14,7 +14,8 @@ pub struct NameSet {
 impl NameSet {
     /// The set of these names.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut all: Vec<Box<[u8]>> = names.into_iter().map(|name| name.bytes().map(fold).collect()).collect();
+        let mut all: Vec<Box<[u8]>> =
+            names.into_iter().map(|name| name.bytes().map(fold).collect()).collect();
         all.sort_unstable();
         all.dedup();
         let lengths = all.iter().fold(0, |bits, name| bits | bit(name.len()));

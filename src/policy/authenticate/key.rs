@@ -15,7 +15,12 @@ pub(super) enum Verdict<'s> {
 
 /// Looks a key up. Of several entries with its digest, only those of credentials that count at this location
 /// are considered; any of them that is accepted decides.
-pub(super) fn verify<'s>(snapshot: &'s Snapshot, location: &Location, key: &[u8], Now(now): Now) -> Verdict<'s> {
+pub(super) fn verify<'s>(
+    snapshot: &'s Snapshot,
+    location: &Location,
+    key: &[u8],
+    Now(now): Now,
+) -> Verdict<'s> {
     if key.len() > KEY_BYTES_MAX {
         return Verdict::Refused(Reason::KeyUnknown); // no such key is ever stored
     }

@@ -10,8 +10,8 @@ use crate::{
         http::{FieldTable, HeadLimits},
     },
     snapshot::{
-        Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, Routes, Serving,
-        Snapshot, UpstreamId,
+        Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, Routes,
+        Serving, Snapshot, UpstreamId,
     },
     types::{KeyState, Reason, Window},
 };

@@ -21,7 +21,10 @@ use crate::{
 };
 
 /// What is done with a request.
-#[allow(clippy::large_enum_variant, reason = "it lives for one call and the large variant is the ordinary one")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives for one call and the large variant is the ordinary one"
+)]
 pub(in crate::shard) enum Admission {
     /// We answer.
     Answer(Answer),
@@ -115,7 +118,8 @@ fn judge(
     request_id: RequestId,
 ) -> Judged {
     let shard = &connection.shard;
-    let refuse_whole = |reason| Judged::Refused { answer: problem(shard, reason, &request_id, Style::CLOSE), body: 0 };
+    let refuse_whole =
+        |reason| Judged::Refused { answer: problem(shard, reason, &request_id, Style::CLOSE), body: 0 };
     let Scratch { head: out, path, table } = scratch;
     let head = match parse_request(received.head, &snapshot.callers.head, table) {
         Ok(head) => head,
@@ -170,7 +174,9 @@ fn refuse_routed(
 ) -> Judged {
     let body = match head.body {
         BodyLength::None => Some(0),
-        BodyLength::Fixed(length) if length <= behind as u64 && !head.expects_continue => usize::try_from(length).ok(),
+        BodyLength::Fixed(length) if length <= behind as u64 && !head.expects_continue => {
+            usize::try_from(length).ok()
+        }
         _ => None,
     };
     let keeps_alive = !matches!(reason, Reason::PathInvalid | Reason::CredentialAmbiguous);

@@ -55,7 +55,12 @@ pub(in crate::shard) fn answer_style(method: Method, version: Version, close: bo
 }
 
 /// The answer for a reason.
-pub(in crate::shard) fn problem(shard: &Shard, reason: Reason, request_id: &RequestId, style: Style<'_>) -> Answer {
+pub(in crate::shard) fn problem(
+    shard: &Shard,
+    reason: Reason,
+    request_id: &RequestId,
+    style: Style<'_>,
+) -> Answer {
     let mut body = [0; ANSWER_BYTES_MAX];
     let body_length = write_body(reason, request_id, &mut body);
     let body = &body[..body_length];

@@ -4,14 +4,17 @@
 //!          ┌──────────────── kept alive ────────────────┐
 //!          ▼                                            │
 //!   waiting ──first byte──▶ receiving ──head──▶ admit ──┼─▶ forward ──▶ answered
-//!      │ idle, drain           │ slow, bad       │      │       │ switched
-//!      ▼                       ▼                 ▼      │       ▼
-//!    close                  answer+linger      answer ──┘     tunnel ──▶ close
+//!    │   ▲                     │ slow, bad       │      │       │ switched
+//!    ▼   │ readable            ▼                 ▼      │       ▼
+//!   resting               answer+linger        answer ──┘     tunnel ──▶ close
+//!    │ idle, drain
+//!    ▼
+//!   close
 //! ```
 //!
 //! Outstanding operations: one read while waiting or receiving, one write while answering; what `forward` has
-//! outstanding is said there. In `waiting` the read is given up after a moment, so that no buffer is held, and
-//! the connection waits for readability alone.
+//! outstanding is said there. In `waiting` the read is given up after a moment; the connection then rests in a
+//! small task of its own, with neither a buffer nor the room that an exchange needs, and waits for readability.
 
 mod address;
 mod admit;
@@ -25,9 +28,9 @@ pub(super) use answer::{Answer, answer_style, problem};
 
 use super::{
     buffer::{Buffer, Class},
-    clock,
+    clock::Ticks,
     forward,
-    io::{self, Stream},
+    io::{self, Stream, spawn},
     state::{Presence, Shard},
     timer::{Deadline, OnExpiry},
 };
@@ -64,6 +67,8 @@ pub(super) struct Connection {
 enum NoRequest {
     /// The connection ended between requests.
     Over,
+    /// Nothing came for a moment; it may until this tick.
+    Resting(Ticks),
     /// The request that came is refused.
     Refused(Reason),
     /// The caller went away in the middle.
@@ -82,14 +87,16 @@ impl Connection {
         }
     }
 
-    /// Serves the connection to its end.
+    /// Serves the connection to its end, or until it rests.
     pub(super) async fn serve(mut self) {
+        // A new connection has the time of a head for its first byte; one that rested has sent something.
         let mut wait_millis = self.shard.callers().head_millis;
         let mut answered_at_once = 0;
         let next = loop {
             let next = match self.receive_head(wait_millis).await {
                 Ok(head_bytes) => self.exchange(head_bytes).await,
                 Err(NoRequest::Over) => Next::Close,
+                Err(NoRequest::Resting(due)) => return spawn(self.rest(due)),
                 Err(NoRequest::Refused(reason)) => self.refuse(reason).await,
                 Err(NoRequest::Gone) => {
                     self.shard.cells.record(Reason::CallerGone);
@@ -140,7 +147,9 @@ impl Connection {
                     }
                 }
             }
-            if let Some(bytes) = scanner.find(buffer.filled(), callers.head.head_bytes).map_err(NoRequest::Refused)? {
+            if let Some(bytes) =
+                scanner.find(buffer.filled(), callers.head.head_bytes).map_err(NoRequest::Refused)?
+            {
                 return Ok(bytes);
             }
             self.receive_more().await?;
@@ -169,32 +178,26 @@ impl Connection {
         let mut buffer = Buffer::take(Class::Small);
         let hold = self.shard.clock.tick() + IDLE_BUFFER_TICKS;
         self.deadline.arm(hold.min(due), OnExpiry::CancelRead);
-        let mut received = self.stream.read_cancellable(&mut buffer, self.deadline.canceller()).await;
-        if received.as_ref().is_err_and(io::was_cancelled) {
-            drop(buffer);
-            self.wait_without_buffer(due).await?;
-            buffer = Buffer::take(Class::Small);
-            received = self.stream.read(&mut buffer).await;
-        }
+        let received = self.stream.read_cancellable(&mut buffer, self.deadline.canceller()).await;
         match received {
             Ok(count) if count > 0 => {
                 self.inbound = Some(buffer);
                 Ok(())
             }
+            Err(error) if io::was_cancelled(&error) && !self.shard.is_draining() => {
+                Err(NoRequest::Resting(due))
+            }
             _ => Err(NoRequest::Over),
         }
     }
 
-    async fn wait_without_buffer(&mut self, due: clock::Ticks) -> Result<(), NoRequest> {
-        if self.shard.is_draining() {
-            return Err(NoRequest::Over);
-        }
+    /// Waits for readability until a tick, then goes on serving.
+    async fn rest(self, due: Ticks) {
         self.deadline.arm(due, OnExpiry::EndIdle);
         let readable = self.stream.readable().await;
-        if readable.is_err() || self.deadline.expired() {
-            return Err(NoRequest::Over);
+        if readable.is_ok() && !self.deadline.expired() {
+            spawn(self.serve());
         }
-        Ok(())
     }
 
     /// Answers a head that never became a request.

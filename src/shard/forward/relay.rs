@@ -107,9 +107,14 @@ async fn receive_head(
                     arm(connection, exchange, upstream, exchange.timeouts.body);
                 }
             }
-            _ if upstream.deadline.expired() => return Err(Failure::Final(late(connection, exchange, nothing_yet))),
-            _ if nothing_yet && exchange.method.is_idempotent() => return Err(Failure::Stale(Reason::UpstreamClosed)),
-            _ => return Err(Failure::Final(Reason::UpstreamClosed)),
+            _ if upstream.deadline.expired() => {
+                return Err(Failure::Final(late(connection, exchange, nothing_yet)));
+            }
+            _ if nothing_yet && exchange.method.is_idempotent() => {
+                return Err(Failure::Stale(Reason::UpstreamClosed));
+            }
+            _ if nothing_yet => return Err(Failure::Final(Reason::UpstreamClosed)),
+            _ => return Err(Failure::Final(Reason::ResponseInvalid)), // half a head is none
         }
     }
 }

@@ -37,7 +37,8 @@ pub(super) async fn exchange(
     exchange: &mut Forward,
     upstream: &mut UpstreamConnection,
 ) -> Result<Relayed, Failure> {
-    let pump = Pump::new(connection, exchange, upstream).map_err(|_| Failure::Final(Reason::UpstreamClosed))?;
+    let pump =
+        Pump::new(connection, exchange, upstream).map_err(|_| Failure::Final(Reason::UpstreamClosed))?;
     let beyond = Rc::new(Cell::new(None));
     let sent = Cell::new(false);
     let patience = Patience {
@@ -125,7 +126,11 @@ struct Pump {
 }
 
 impl Pump {
-    fn new(connection: &Connection, exchange: &mut Forward, upstream: &UpstreamConnection) -> std::io::Result<Self> {
+    fn new(
+        connection: &Connection,
+        exchange: &mut Forward,
+        upstream: &UpstreamConnection,
+    ) -> std::io::Result<Self> {
         let (caller, api) = (connection.stream.duplicate()?, upstream.stream.duplicate()?);
         let nothing = Body::new(crate::protocol::http::BodyLength::Fixed(1), false, 0);
         Ok(Self {

@@ -23,7 +23,10 @@ const LIMITS: HeadLimits =
     HeadLimits { head_bytes: HEAD_BYTES_MAX, headers: HEADERS_MAX, target_bytes: HEAD_BYTES_MAX };
 
 /// What a head of the API means.
-#[allow(clippy::large_enum_variant, reason = "it lives for one step and the large variant is the ordinary one")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives for one step and the large variant is the ordinary one"
+)]
 pub(super) enum Step {
     /// It is followed by another one; `head` is empty when the caller does not understand it.
     Interim { head: Buffer },
@@ -72,7 +75,8 @@ pub(super) fn translate(
         Meaning::Switch => Ok(Step::Switch { head: head() }),
         Meaning::Answer { mut body, mut upstream_keeps, caller_keeps } => {
             // Bytes behind the end belong to nobody: they are dropped here, and the connection after use.
-            upstream_keeps &= body.pass(response).map_err(|_| Failure::Final(Reason::ResponseInvalid))?.is_none();
+            upstream_keeps &=
+                body.pass(response).map_err(|_| Failure::Final(Reason::ResponseInvalid))?.is_none();
             let content = std::mem::replace(response, Buffer::take(Class::Small));
             let whole = shard.with_scratch(|_, scratch| content.with_head(&scratch.head[..length]));
             *response = whole.ok_or(Failure::Final(Reason::ResponseInvalid))?;
@@ -87,7 +91,10 @@ struct Made {
     kind: Meaning,
 }
 
-#[allow(clippy::large_enum_variant, reason = "it lives for one step and the large variant is the ordinary one")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives for one step and the large variant is the ordinary one"
+)]
 enum Meaning {
     Interim,
     Switch,
@@ -125,7 +132,11 @@ fn write_interim(head: &ResponseHead<'_>, exchange: &Forward, writer: &mut HeadW
 }
 
 /// Only to what was asked for and is tunnelled (RFC 9110 §7.8, §15.2.2).
-fn write_switch(head: &ResponseHead<'_>, exchange: &Forward, writer: &mut HeadWriter<'_>) -> Result<(), Reason> {
+fn write_switch(
+    head: &ResponseHead<'_>,
+    exchange: &Forward,
+    writer: &mut HeadWriter<'_>,
+) -> Result<(), Reason> {
     let agreed = head.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
     if !exchange.websocket || !agreed {
         return Err(Reason::ResponseInvalid);
@@ -154,7 +165,9 @@ fn write_answer(
     match head.body {
         BodyLength::Fixed(length) => writer.number(b"Content-Length", length),
         BodyLength::None => write_bodiless_length(head, exchange.method, writer),
-        BodyLength::Chunked | BodyLength::UntilClose if to_chunks => writer.raw(b"Transfer-Encoding: chunked\r\n"),
+        BodyLength::Chunked | BodyLength::UntilClose if to_chunks => {
+            writer.raw(b"Transfer-Encoding: chunked\r\n")
+        }
         BodyLength::Chunked | BodyLength::UntilClose => {}
     }
     let caller_keeps = may_keep && (!streams || to_chunks);
@@ -164,7 +177,11 @@ fn write_answer(
         (true, Version::Http11) => {}
     }
     writer.end();
-    Meaning::Answer { body: Body::new(head.body, to_chunks, u64::MAX), upstream_keeps: head.keep_alive, caller_keeps }
+    Meaning::Answer {
+        body: Body::new(head.body, to_chunks, u64::MAX),
+        upstream_keeps: head.keep_alive,
+        caller_keeps,
+    }
 }
 
 /// HEAD and 304 tell how long the body would be; 204 must not (RFC 9110 §8.6).

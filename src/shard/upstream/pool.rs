@@ -67,7 +67,13 @@ impl Pools {
     }
 
     /// Keeps a connection until a tick, unless `max` are kept already.
-    pub(in crate::shard) fn put(&self, id: UpstreamId, mut connection: UpstreamConnection, until: Ticks, max: usize) {
+    pub(in crate::shard) fn put(
+        &self,
+        id: UpstreamId,
+        mut connection: UpstreamConnection,
+        until: Ticks,
+        max: usize,
+    ) {
         connection.deadline.disarm();
         connection.reused = true;
         self.with(id, |pool| {
