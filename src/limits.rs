@@ -61,7 +61,11 @@ pub const BUFFERS_LARGE_KEPT: usize = 32;
 /// Length of a tick, the resolution of every deadline.
 pub const TICK_MILLIS: u64 = 100;
 /// Ticks after which a connection that waits for a request gives its buffer back.
-pub const IDLE_BUFFER_TICKS: u32 = 3;
+pub const IDLE_BUFFER_TICKS: u32 = 5;
+/// The same when many wait: what lies idle in buffers is bounded by the callers of about a tenth of a second.
+pub const IDLE_BUFFER_TICKS_CROWDED: u32 = 1;
+/// Connections waiting with a buffer from which on a shard is crowded.
+pub const WAITING_CROWD: usize = 128;
 /// How long a connection whose end was announced is read, so that the answer is not lost to a reset.
 pub const LINGER_MILLIS: u64 = 2_000;
 /// Bytes that are read and thrown away in that time.

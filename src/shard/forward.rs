@@ -34,29 +34,29 @@ enum Failure {
 }
 
 /// Forwards a request and relays its answer.
-pub(super) async fn forward(connection: &mut Connection, mut exchange: Forward) -> Next {
+pub(super) async fn forward(connection: &mut Connection, exchange: &mut Forward) -> Next {
     let shard = std::rc::Rc::clone(&connection.shard);
     let mut kept_allowed = true;
     loop {
         let kept = kept_allowed.then(|| shard.pools.take(exchange.upstream, shard.clock.tick())).flatten();
         let mut upstream = match kept {
             Some(upstream) => upstream,
-            None => match open(connection, &exchange).await {
+            None => match open(connection, exchange).await {
                 Ok(upstream) => upstream,
-                Err(reason) => return fail(connection, &exchange, reason).await,
+                Err(reason) => return fail(connection, exchange, reason).await,
             },
         };
         let result = if exchange.body.is_done() {
-            send_whole(connection, &mut exchange, &mut upstream).await
+            send_whole(connection, exchange, &mut upstream).await
         } else {
-            Box::pin(streaming::exchange(connection, &mut exchange, &mut upstream)).await
+            Box::pin(streaming::exchange(connection, exchange, &mut upstream)).await
         };
         match result {
-            Ok(relayed) => return finish(connection, &exchange, upstream, relayed).await,
+            Ok(relayed) => return finish(connection, exchange, upstream, relayed).await,
             Err(Failure::Stale(_)) if kept_allowed && upstream.reused => kept_allowed = false,
             Err(Failure::Stale(reason) | Failure::Final(reason)) => {
                 drop(upstream);
-                return fail(connection, &exchange, reason).await;
+                return fail(connection, exchange, reason).await;
             }
         }
     }

@@ -22,7 +22,9 @@ use super::{
     upstream::Pools,
 };
 use crate::{
-    limits::{BUFFER_LARGE_BYTES, HEAD_BYTES_MAX},
+    limits::{
+        BUFFER_LARGE_BYTES, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS, IDLE_BUFFER_TICKS_CROWDED, WAITING_CROWD,
+    },
     protocol::http::FieldTable,
     snapshot::{Callers, Snapshot},
     telemetry::ShardCells,
@@ -59,6 +61,7 @@ pub(super) struct Shard {
     ids: RequestIds,
     draining: Cell<bool>,
     connections: Cell<usize>,
+    waiting: Cell<usize>,
     connections_max: usize,
     turns: RefCell<Vec<Waker>>,
     ticks: RefCell<Vec<Waker>>,
@@ -95,6 +98,7 @@ impl Shard {
             ids: RequestIds { boot: parts.boot, shard: parts.index, next: Cell::new(0) },
             draining: Cell::new(false),
             connections: Cell::new(0),
+            waiting: Cell::new(0),
             connections_max: parts.connections_max,
             turns: RefCell::default(),
             ticks: RefCell::default(),
@@ -153,6 +157,17 @@ impl Shard {
 
     pub(super) fn next_request_id(&self) -> RequestId {
         self.ids.next()
+    }
+
+    /// Counts a connection that waits with a buffer, and says for how many ticks it may.
+    pub(super) fn begin_waiting(&self) -> Ticks {
+        let waiting = self.waiting.get();
+        self.waiting.set(waiting + 1);
+        if waiting < WAITING_CROWD { IDLE_BUFFER_TICKS } else { IDLE_BUFFER_TICKS_CROWDED }
+    }
+
+    pub(super) fn end_waiting(&self) {
+        self.waiting.set(self.waiting.get().saturating_sub(1));
     }
 
     /// Whether no more requests than those under way are wanted.

@@ -35,7 +35,7 @@ use super::{
     timer::{Deadline, OnExpiry},
 };
 use crate::{
-    limits::{EMPTY_LINES_MAX, IDLE_BUFFER_TICKS, LINGER_BYTES_MAX, LINGER_MILLIS, REQUESTS_PER_TURN_MAX},
+    limits::{EMPTY_LINES_MAX, LINGER_BYTES_MAX, LINGER_MILLIS, REQUESTS_PER_TURN_MAX},
     protocol::h1::{HeadScanner, leading},
     types::Reason,
 };
@@ -63,6 +63,16 @@ pub(super) struct Connection {
     _presence: Presence,
 }
 
+/// How serving a connection ended.
+enum Ended {
+    /// It is closed.
+    Now,
+    /// It is closed once the caller has had its answer.
+    Lingering,
+    /// It waits for a request, until this tick.
+    Resting(Ticks),
+}
+
 /// Why no request came.
 enum NoRequest {
     /// The connection ended between requests.
@@ -87,24 +97,41 @@ impl Connection {
         }
     }
 
-    /// Serves the connection to its end, or until it rests.
-    pub(super) async fn serve(mut self) {
+    /// Serves the connection to its end, or until it rests. (A block, because an async function would keep
+    /// room for its argument twice.)
+    pub(super) fn serve(self) -> impl Future<Output = ()> {
+        let mut connection = self;
+        async move {
+            match connection.serve_requests().await {
+                Ended::Now => {}
+                Ended::Lingering => Box::pin(connection.linger()).await,
+                Ended::Resting(due) => spawn(connection.rest(due)),
+            }
+        }
+    }
+
+    async fn serve_requests(&mut self) -> Ended {
         // A new connection has the time of a head for its first byte; one that rested has sent something.
         let mut wait_millis = self.shard.callers().head_millis;
         let mut answered_at_once = 0;
-        let next = loop {
+        loop {
             let next = match self.receive_head(wait_millis).await {
-                Ok(head_bytes) => self.exchange(head_bytes).await,
+                Ok(head_bytes) => match admit(self, head_bytes) {
+                    Admission::Answer(answer) => self.answer(answer).await,
+                    Admission::Forward(mut exchange) => forward::forward(self, &mut exchange).await,
+                },
                 Err(NoRequest::Over) => Next::Close,
-                Err(NoRequest::Resting(due)) => return spawn(self.rest(due)),
+                Err(NoRequest::Resting(due)) => return Ended::Resting(due),
                 Err(NoRequest::Refused(reason)) => self.refuse(reason).await,
                 Err(NoRequest::Gone) => {
                     self.shard.cells.record(Reason::CallerGone);
                     Next::Close
                 }
             };
-            if next != Next::Request {
-                break next;
+            match next {
+                Next::Request => {}
+                Next::Linger => return Ended::Lingering,
+                Next::Close => return Ended::Now,
             }
             answered_at_once += 1;
             if self.inbound.is_none() {
@@ -114,16 +141,6 @@ impl Connection {
                 self.shard.next_turn().await;
             }
             wait_millis = self.shard.callers().idle_millis;
-        };
-        if next == Next::Linger {
-            Box::pin(self.linger()).await;
-        }
-    }
-
-    async fn exchange(&mut self, head_bytes: usize) -> Next {
-        match admit(self, head_bytes) {
-            Admission::Answer(answer) => self.answer(answer).await,
-            Admission::Forward(exchange) => forward::forward(self, exchange).await,
         }
     }
 
@@ -176,9 +193,10 @@ impl Connection {
     async fn wait(&mut self, millis: u64) -> Result<(), NoRequest> {
         let due = self.shard.in_millis(millis);
         let mut buffer = Buffer::take(Class::Small);
-        let hold = self.shard.clock.tick() + IDLE_BUFFER_TICKS;
+        let hold = self.shard.clock.tick() + self.shard.begin_waiting();
         self.deadline.arm(hold.min(due), OnExpiry::CancelRead);
         let received = self.stream.read_cancellable(&mut buffer, self.deadline.canceller()).await;
+        self.shard.end_waiting();
         match received {
             Ok(count) if count > 0 => {
                 self.inbound = Some(buffer);
@@ -192,11 +210,14 @@ impl Connection {
     }
 
     /// Waits for readability until a tick, then goes on serving.
-    async fn rest(self, due: Ticks) {
-        self.deadline.arm(due, OnExpiry::EndIdle);
-        let readable = self.stream.readable().await;
-        if readable.is_ok() && !self.deadline.expired() {
-            spawn(self.serve());
+    fn rest(self, due: Ticks) -> impl Future<Output = ()> {
+        let connection = self;
+        async move {
+            connection.deadline.arm(due, OnExpiry::EndIdle);
+            let readable = connection.stream.readable().await;
+            if readable.is_ok() && !connection.deadline.expired() {
+                spawn(connection.serve());
+            }
         }
     }
 
