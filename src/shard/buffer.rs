@@ -80,6 +80,11 @@ impl Buffer {
         Self { memory, start: BUFFER_HEADROOM_BYTES, end: BUFFER_HEADROOM_BYTES, class }
     }
 
+    /// No memory at all: stands in for a buffer that an operation has.
+    pub(super) fn none() -> Self {
+        Self { memory: Box::default(), start: 0, end: 0, class: Class::Small }
+    }
+
     /// What was received or written and not consumed yet.
     pub(super) fn filled(&self) -> &[u8] {
         &self.memory[self.start..self.end]
@@ -103,7 +108,7 @@ impl Buffer {
 
     /// Bytes that can still be received.
     pub(super) fn room(&self) -> usize {
-        (self.memory.len() - BUFFER_TAILROOM_BYTES).saturating_sub(self.end)
+        self.memory.len().saturating_sub(BUFFER_TAILROOM_BYTES + self.end)
     }
 
     /// Forgets the content.
@@ -199,7 +204,7 @@ impl Buffer {
 
     /// Hands the memory to an operation, with the range that may be received into.
     pub(super) fn lend_room(&mut self) -> (Box<[u8]>, usize, usize) {
-        let end = self.memory.len() - BUFFER_TAILROOM_BYTES;
+        let end = self.memory.len().saturating_sub(BUFFER_TAILROOM_BYTES).max(self.end);
         (std::mem::take(&mut self.memory), self.end, end)
     }
 

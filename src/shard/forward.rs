@@ -121,8 +121,8 @@ async fn finish(
         Relayed::Whole { upstream_keeps, caller_keeps, caller_is_sending } => {
             shard.cells.record(Reason::Forwarded);
             if upstream_keeps && !shard.is_draining() {
-                let until = shard.in_millis(exchange.timeouts.idle);
-                shard.pools.put(exchange.upstream, upstream, until, exchange.idle_connections);
+                let (since, until) = (shard.clock.tick(), shard.in_millis(exchange.timeouts.idle));
+                shard.pools.put(exchange.upstream, upstream, since, until, exchange.idle_connections);
             }
             match (caller_keeps, caller_is_sending) {
                 (true, _) => Next::Request,

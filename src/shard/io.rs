@@ -16,20 +16,23 @@
 //! * a runtime that is dropped frees buffers that the kernel still writes to: [`run`] never returns one.
 
 use std::{
-    cell::RefCell,
-    future::Future,
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
     io,
     net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
     os::{
         fd::{AsRawFd, OwnedFd, RawFd},
         unix::net::UnixStream as StdUnixStream,
     },
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
 };
 
 use monoio::{
     IoUringDriver, LegacyDriver, RuntimeBuilder,
     buf::{IoBuf, IoBufMut},
-    io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent},
+    io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, OwnedReadHalf, OwnedWriteHalf, Splitable},
     net::{TcpListener, TcpStream, UnixStream},
 };
 
@@ -189,27 +192,152 @@ impl Stream {
 
     /// Sends all that is filled. The error carries how much had gone before.
     pub(super) async fn write_all(&mut self, buffer: &mut Buffer) -> Result<(), WriteError> {
-        let mut written = 0;
-        while !buffer.is_empty() {
-            let (memory, start, end) = buffer.lend_filled();
-            let (result, slice) = self.0.write(memory.slice(start..end)).await;
-            buffer.give_back(slice.into_inner(), 0);
-            match result {
-                Ok(0) => return Err(WriteError { written }),
-                Ok(count) => {
-                    written += count;
-                    buffer.consume(count);
-                }
-                Err(_) => return Err(WriteError { written }),
-            }
-        }
-        Ok(())
+        write_all(&mut self.0, buffer).await
     }
 
     /// Tells the peer that nothing more will be sent.
     pub(super) fn end_writing(&self) {
         sys::shutdown(self.fd(), sys::Direction::Write);
     }
+}
+
+/// A connection whose next read is in flight even while nobody uses it, so that what arrives unasked, the end
+/// included, is seen before the connection is used again. Writing goes on beside it.
+pub(super) struct ArmedStream {
+    fd: RawFd,
+    /// Reads whenever a buffer lies in the mailbox; polled by whoever holds the connection.
+    reader: Pin<Box<dyn Future<Output = ()>>>,
+    mailbox: Rc<Mailbox>,
+    writer: OwnedWriteHalf<TcpStream>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    empty: Cell<Option<Buffer>>,
+    received: Cell<Option<(io::Result<usize>, Buffer)>>,
+    armed: Cell<bool>,
+}
+
+/// What a look at an [`ArmedStream`] shows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// A read is in flight and nothing has arrived.
+    Quiet,
+    /// No read is in flight.
+    Unarmed,
+    /// Something arrived: bytes, the end, or an error.
+    Arrived,
+}
+
+impl ArmedStream {
+    /// Takes a connection over. `canceller` gives up reads that merely wait.
+    pub(super) fn new(stream: Stream, canceller: Rc<Canceller>) -> Self {
+        let fd = stream.fd();
+        let (reader, writer) = stream.0.into_split();
+        let mailbox = Rc::<Mailbox>::default();
+        Self { fd, reader: Box::pin(read_all(reader, Rc::clone(&mailbox), canceller)), mailbox, writer }
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    /// Begins a read into the buffer's room. Only while none is in flight.
+    pub(super) fn arm(&mut self, buffer: Buffer) {
+        debug_assert!(!self.mailbox.armed.get(), "one read at a time");
+        self.mailbox.armed.set(true);
+        self.mailbox.empty.set(Some(buffer));
+        let _ = self.reader.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Looks whether anything has arrived, without taking it. A read that was given up is not in flight any more,
+    /// and its buffer is let go.
+    pub(super) fn look(&mut self) -> Look {
+        let _ = self.reader.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        match self.mailbox.received.take() {
+            Some((Err(error), _)) if was_cancelled(&error) => {
+                self.mailbox.armed.set(false);
+                Look::Unarmed
+            }
+            Some(received) => {
+                self.mailbox.received.set(Some(received));
+                Look::Arrived
+            }
+            None if self.mailbox.armed.get() => Look::Quiet,
+            None => Look::Unarmed,
+        }
+    }
+
+    /// Whether a read is in flight or has received something.
+    pub(super) fn is_armed(&self) -> bool {
+        self.mailbox.armed.get()
+    }
+
+    /// What the read in flight receives.
+    pub(super) async fn received(&mut self) -> (io::Result<usize>, Buffer) {
+        let received = poll_fn(|context| {
+            let _ = self.reader.as_mut().poll(context);
+            self.mailbox.received.take().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        self.mailbox.armed.set(false);
+        received
+    }
+
+    /// Receives into the buffer's room, or what a read that was in flight before receives into its own.
+    pub(super) async fn read(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
+        loop {
+            if !self.is_armed() {
+                let empty = std::mem::replace(buffer, Buffer::none());
+                self.arm(empty);
+            }
+            let (result, filled) = self.received().await;
+            *buffer = filled;
+            // It may have been given up just when the connection came into use.
+            if !result.as_ref().is_err_and(was_cancelled) {
+                return result;
+            }
+        }
+    }
+
+    /// Sends all that is filled. The error carries how much had gone before.
+    pub(super) async fn write_all(&mut self, buffer: &mut Buffer) -> Result<(), WriteError> {
+        write_all(&mut self.writer, buffer).await
+    }
+
+    /// A second descriptor of the same connection.
+    pub(super) fn duplicate(&self) -> io::Result<Stream> {
+        Stream::from_descriptor(sys::duplicate(self.fd)?)
+    }
+}
+
+/// Reads into each buffer that is put into the mailbox, for as long as somebody polls.
+async fn read_all(mut reader: OwnedReadHalf<TcpStream>, mailbox: Rc<Mailbox>, canceller: Rc<Canceller>) {
+    loop {
+        let mut buffer = poll_fn(|_| mailbox.empty.take().map_or(Poll::Pending, Poll::Ready)).await;
+        let (memory, start, end) = buffer.lend_room();
+        let handle = canceller.0.borrow().handle();
+        let (result, slice) = reader.cancelable_read(memory.slice_mut(start..end), handle).await;
+        buffer.give_back(slice.into_inner(), *result.as_ref().unwrap_or(&0));
+        mailbox.received.set(Some((result, buffer)));
+    }
+}
+
+async fn write_all(writer: &mut impl AsyncWriteRent, buffer: &mut Buffer) -> Result<(), WriteError> {
+    let mut written = 0;
+    while !buffer.is_empty() {
+        let (memory, start, end) = buffer.lend_filled();
+        let (result, slice) = writer.write(memory.slice(start..end)).await;
+        buffer.give_back(slice.into_inner(), 0);
+        match result {
+            Ok(count) if count > 0 => {
+                written += count;
+                buffer.consume(count);
+            }
+            _ => return Err(WriteError { written }),
+        }
+    }
+    Ok(())
 }
 
 /// A connection took no more bytes.

@@ -44,7 +44,7 @@ struct Entry {
     fd: RawFd,
     on_expiry: Cell<OnExpiry>,
     expired: Cell<bool>,
-    canceller: Canceller,
+    canceller: Rc<Canceller>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -79,7 +79,7 @@ impl Deadlines {
             fd,
             on_expiry: Cell::new(OnExpiry::EndBoth),
             expired: Cell::new(false),
-            canceller: Canceller::default(),
+            canceller: Rc::default(),
             waker: RefCell::new(None),
         });
         let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
@@ -145,7 +145,7 @@ impl Deadline {
     }
 
     /// For reads that [`OnExpiry::CancelRead`] gives up.
-    pub(super) fn canceller(&self) -> &Canceller {
+    pub(super) fn canceller(&self) -> &Rc<Canceller> {
         &self.entry.canceller
     }
 }

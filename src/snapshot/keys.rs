@@ -1,7 +1,7 @@
 //! The table of keys: from the SHA-256 digest of what a caller presents to the keys that it may be.
 //!
-//! It is split into parts by the first byte of the digest; each part is an open-addressed index of positions
-//! into a dense list of entries. Digests are uniformly distributed and only operators put them in, so no
+//! It is split into parts by the first byte of the digest; each part is an open-addressed list of entries, each
+//! on a cache line of its own. Digests are uniformly distributed and only operators put them in, so no
 //! further hashing is needed and nobody can make the table slow. The same digest may stand under several
 //! credentials: a look-up yields all of them and the proxy decides which counts.
 
@@ -11,7 +11,6 @@ use crate::types::{Digest, KeyState, Window};
 
 /// Parts of a table: a changed key means one part made anew.
 const PARTS: usize = 256;
-const EMPTY: u32 = u32::MAX;
 
 /// One key of one credential.
 #[derive(Debug, Clone)]
@@ -26,34 +25,43 @@ pub struct KeyEntry {
     pub state: KeyState,
 }
 
+/// One place of a part. It has a cache line of its own, so that a look-up costs one memory access.
+#[derive(Debug, Clone, Default)]
+#[repr(align(64))]
+struct Slot(Option<KeyEntry>);
+
+const _: () = assert!(size_of::<Slot>() == 64);
+
 #[derive(Debug, Default)]
-struct Part {
-    entries: Box<[KeyEntry]>,
-    slots: Box<[u32]>,
-}
+struct Part(Box<[Slot]>);
 
 impl Part {
     fn new(entries: Vec<KeyEntry>) -> Self {
         if entries.is_empty() {
             return Self::default();
         }
-        let mut slots = vec![EMPTY; (entries.len() * 2).next_power_of_two()].into_boxed_slice();
-        let mask = slots.len() - 1;
-        for (position, entry) in entries.iter().enumerate() {
-            let mut at = home(&entry.digest) & mask;
-            while slots[at] != EMPTY {
-                at = (at + 1) & mask;
+        // At most three of four slots are taken, and at least one is free: it ends every search.
+        let mut slots = vec![Slot::default(); entries.len() * 4 / 3 + 1].into_boxed_slice();
+        for entry in entries {
+            let mut at = home(&entry.digest, slots.len());
+            while slots[at].0.is_some() {
+                at = next(at, slots.len());
             }
-            slots[at] = u32::try_from(position).expect("a part holds fewer keys than 32 bits count");
+            slots[at].0 = Some(entry);
         }
-        Self { entries: entries.into_boxed_slice(), slots }
+        Self(slots)
     }
 }
 
-/// Where a look-up begins: bytes of the digest that do not choose the part.
-fn home(digest: &Digest) -> usize {
-    let [_, a, b, c, d, e, f, g, ..] = *digest;
-    u64::from_le_bytes([a, b, c, d, e, f, g, 0]) as usize
+/// Where a search begins: bytes of the digest that do not choose the part, spread over `count` slots.
+fn home(digest: &Digest, count: usize) -> usize {
+    let [_, a, b, c, d, ..] = *digest;
+    let uniform = u64::from(u32::from_le_bytes([a, b, c, d]));
+    ((uniform * count as u64) >> 32) as usize
+}
+
+fn next(at: usize, count: usize) -> usize {
+    if at + 1 == count { 0 } else { at + 1 }
 }
 
 /// All keys of a snapshot.
@@ -76,14 +84,12 @@ impl KeyTable {
 
     /// Every key with this digest.
     pub fn find<'t>(&'t self, digest: &'t Digest) -> impl Iterator<Item = &'t KeyEntry> {
-        let part: &Part = &self.parts[usize::from(digest[0])];
-        let mask = part.slots.len().wrapping_sub(1);
-        let mut at = home(digest) & mask;
+        let slots: &[Slot] = &self.parts[usize::from(digest[0])].0;
+        let mut at = home(digest, slots.len());
         std::iter::from_fn(move || {
             loop {
-                let position = *part.slots.get(at)?;
-                let entry = part.entries.get(position as usize)?; // an empty slot names no entry
-                at = (at + 1) & mask;
+                let entry = slots.get(at)?.0.as_ref()?;
+                at = next(at, slots.len());
                 if entry.digest == *digest {
                     return Some(entry);
                 }
@@ -93,9 +99,7 @@ impl KeyTable {
 
     /// Bytes of memory that the table takes.
     pub fn bytes(&self) -> usize {
-        let of =
-            |part: &Arc<Part>| size_of_val(&*part.entries) + size_of_val(&*part.slots) + size_of::<Part>();
-        self.parts.iter().map(of).sum()
+        self.parts.iter().map(|part| size_of_val(&*part.0) + size_of::<Part>()).sum()
     }
 }
 

@@ -47,8 +47,11 @@ pub(super) async fn relay(
     upstream: &mut UpstreamConnection,
     request_sent: &Cell<bool>,
 ) -> Result<Relayed, Failure> {
-    let large = connection.shard.pools.expects_large(exchange.upstream);
-    let mut response = Buffer::take(if large { Class::Large } else { Class::Medium });
+    // A kept connection has a read in flight, with a buffer of its own.
+    let mut response = match upstream.stream.is_armed() {
+        true => Buffer::none(),
+        false => Buffer::take(connection.shard.pools.response_class(exchange.upstream)),
+    };
     let mut interim = 0;
     loop {
         let head_bytes = receive_head(connection, exchange, upstream, &mut response, interim > 0).await?;
@@ -94,8 +97,8 @@ async fn receive_head(
             Ok(None) => {}
             Err(_) => return Err(Failure::Final(Reason::ResponseInvalid)),
         }
-        if response.room() == 0 {
-            *response = std::mem::replace(response, Buffer::take(Class::Small)).with_room();
+        if !upstream.stream.is_armed() && response.room() == 0 {
+            *response = std::mem::replace(response, Buffer::none()).with_room();
             if response.room() == 0 {
                 return Err(Failure::Final(Reason::ResponseInvalid));
             }

@@ -77,7 +77,7 @@ pub(super) fn translate(
             // Bytes behind the end belong to nobody: they are dropped here, and the connection after use.
             upstream_keeps &=
                 body.pass(response).map_err(|_| Failure::Final(Reason::ResponseInvalid))?.is_none();
-            let content = std::mem::replace(response, Buffer::take(Class::Small));
+            let content = std::mem::replace(response, Buffer::none());
             let whole = shard.with_scratch(|_, scratch| content.with_head(&scratch.head[..length]));
             *response = whole.ok_or(Failure::Final(Reason::ResponseInvalid))?;
             Ok(Step::Final(Final { body, upstream_keeps, caller_keeps }))

@@ -32,13 +32,14 @@ pub(super) async fn tunnel(
     upstream: UpstreamConnection,
     first: Option<Buffer>,
 ) -> Reason {
-    let ends = (connection.stream.duplicate(), upstream.stream.duplicate());
-    let (Ok(to_caller), Ok(to_api)) = ends else { return Reason::UpstreamClosed };
+    let api = (upstream.stream.duplicate(), upstream.stream.duplicate());
+    let (Ok(to_caller), (Ok(mut from_api), Ok(to_api))) = (connection.stream.duplicate(), api) else {
+        return Reason::UpstreamClosed;
+    };
     let Connection { deadline: caller_deadline, stream: caller, shard, inbound, .. } = connection;
-    let UpstreamConnection { deadline: api_deadline, stream: mut api, .. } = upstream;
     let watch = Watch {
         shard,
-        deadlines: [caller_deadline, &api_deadline],
+        deadlines: [caller_deadline, &upstream.deadline],
         idle_millis: exchange.timeouts.tunnel_idle,
         ends_at: match exchange.timeouts.tunnel {
             MILLIS_NEVER => Ticks::MAX,
@@ -47,7 +48,7 @@ pub(super) async fn tunnel(
     };
     watch.touch();
     let up = pin!(carry(caller, to_api, inbound.take(), &watch));
-    let down = pin!(carry(&mut api, to_caller, first, &watch));
+    let down = pin!(carry(&mut from_api, to_caller, first, &watch));
     join(up, down).await;
     if watch.gave_up() { Reason::UpstreamStalled } else { Reason::Tunnelled }
 }

@@ -6,7 +6,7 @@ use super::UpstreamConnection;
 use crate::{
     shard::{
         clock::Ticks,
-        io::Stream,
+        io::{ArmedStream, Stream},
         state::Shard,
         timer::{self, Deadline, OnExpiry},
     },
@@ -40,6 +40,7 @@ pub(in crate::shard) async fn connect(
     deadline.disarm();
     let stream = result?;
     let watch = Rc::new(shard.deadlines.register(stream.fd()));
+    let stream = ArmedStream::new(stream, Rc::clone(watch.canceller()));
     Ok(UpstreamConnection { deadline: watch, stream, reused: false })
 }
 

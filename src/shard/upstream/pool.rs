@@ -2,15 +2,19 @@
 //!
 //! A connection comes back only after a message that was delimited beyond doubt, with nothing behind it, and
 //! both sides willing to go on; the caller of [`Pools::put`] has seen to that. While it lies here nothing may
-//! arrive on it: bytes would be the answer to nobody's request, and an end or an error makes it useless. So it
-//! is looked at before it is handed out, and now and then in between.
+//! arrive on it: bytes would be the answer to nobody's request, and an end or an error makes it useless. So the
+//! read for the next answer is in flight from the moment a connection comes back, and has received nothing when
+//! it is handed out. One that was not used for a second gives up that read and its buffer, and is looked at
+//! with a system call instead.
 
 use std::{cell::RefCell, rc::Rc};
 
 use crate::{
+    limits::IDLE_BUFFER_TICKS,
     shard::{
+        buffer::{Buffer, Class},
         clock::Ticks,
-        io::Stream,
+        io::{ArmedStream, Look},
         sys::{self, Waiting},
         timer::Deadline,
     },
@@ -21,14 +25,26 @@ use crate::{
 pub(in crate::shard) struct UpstreamConnection {
     /// Dropped before the descriptor that it watches is closed.
     pub(in crate::shard) deadline: Rc<Deadline>,
-    pub(in crate::shard) stream: Stream,
+    pub(in crate::shard) stream: ArmedStream,
     /// Whether an exchange before this one used it.
     pub(in crate::shard) reused: bool,
 }
 
 struct Idle {
     connection: UpstreamConnection,
+    since: Ticks,
     until: Ticks,
+}
+
+impl Idle {
+    /// Whether nothing has arrived.
+    fn is_quiet(&mut self) -> bool {
+        match self.connection.stream.look() {
+            Look::Quiet => true,
+            Look::Arrived => false,
+            Look::Unarmed => sys::peek(self.connection.stream.fd()) == Waiting::Nothing,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -38,6 +54,12 @@ struct Pool {
     turn: usize,
     /// Whether the last response was larger than an ordinary buffer.
     large_responses: bool,
+}
+
+impl Pool {
+    fn response_class(&self) -> Class {
+        if self.large_responses { Class::Large } else { Class::Medium }
+    }
 }
 
 /// All pools of a shard.
@@ -57,8 +79,8 @@ impl Pools {
     /// A kept connection to a target, fit for use.
     pub(in crate::shard) fn take(&self, id: UpstreamId, now: Ticks) -> Option<UpstreamConnection> {
         self.with(id, |pool| {
-            while let Some(idle) = pool.idle.pop() {
-                if idle.until > now && is_quiet(&idle.connection) {
+            while let Some(mut idle) = pool.idle.pop() {
+                if idle.until > now && idle.is_quiet() {
                     return Some(idle.connection);
                 }
             }
@@ -66,11 +88,12 @@ impl Pools {
         })
     }
 
-    /// Keeps a connection until a tick, unless `max` are kept already.
+    /// Keeps a connection from tick `since` until another, unless `max` are kept already.
     pub(in crate::shard) fn put(
         &self,
         id: UpstreamId,
         mut connection: UpstreamConnection,
+        since: Ticks,
         until: Ticks,
         max: usize,
     ) {
@@ -78,15 +101,20 @@ impl Pools {
         connection.reused = true;
         self.with(id, |pool| {
             if pool.idle.len() < max {
-                pool.idle.push(Idle { connection, until });
+                connection.stream.arm(Buffer::take(pool.response_class()));
+                pool.idle.push(Idle { connection, since, until });
             }
         });
     }
 
-    /// Lets go of connections that are too old or that the target has ended.
+    /// Lets go of connections that are too old or that the target has ended, and of buffers that wait for long.
     pub(in crate::shard) fn sweep(&self, now: Ticks) {
         for pool in self.0.borrow_mut().iter_mut() {
-            pool.idle.retain(|idle| idle.until > now && is_quiet(&idle.connection));
+            pool.idle.retain_mut(|idle| idle.until > now && idle.is_quiet());
+            let waiting = pool.idle.iter().take_while(|idle| idle.since + IDLE_BUFFER_TICKS < now);
+            for idle in waiting.filter(|idle| idle.connection.stream.is_armed()) {
+                idle.connection.deadline.canceller().cancel();
+            }
         }
     }
 
@@ -103,17 +131,13 @@ impl Pools {
         })
     }
 
-    /// Whether the target's responses have been large lately.
-    pub(in crate::shard) fn expects_large(&self, id: UpstreamId) -> bool {
-        self.with(id, |pool| pool.large_responses)
+    /// The class of buffer that the target's next response is received into.
+    pub(in crate::shard) fn response_class(&self, id: UpstreamId) -> Class {
+        self.with(id, |pool| pool.response_class())
     }
 
     /// Remembers how large a response was.
     pub(in crate::shard) fn saw_large(&self, id: UpstreamId, large: bool) {
         self.with(id, |pool| pool.large_responses = large);
     }
-}
-
-fn is_quiet(connection: &UpstreamConnection) -> bool {
-    sys::peek(connection.stream.fd()) == Waiting::Nothing
 }
