@@ -64,6 +64,9 @@ fn route<'s, 'b>(snapshot: &'s Snapshot, head: &RequestHead<'b>) -> Result<Route
 
 /// The path in the one form that is judged and forwarded.
 fn normal_path<'b>(proxy: &Proxy, rest: &'b [u8], scratch: &'b mut PathScratch) -> Result<&'b [u8], Reason> {
+    if rest.is_empty() {
+        return Ok(rest); // the alias alone leads to the base path itself
+    }
     let slash = if proxy.keep_encoded_slash { EncodedSlash::Keep } else { EncodedSlash::Refuse };
     match normalise(rest, slash, scratch)? {
         Normal::Unchanged => Ok(rest),

@@ -12,9 +12,7 @@ mod streaming;
 mod translate;
 mod tunnel;
 
-use std::cell::Cell;
-
-use relay::Relayed;
+use relay::{Progress, Relayed};
 
 use super::{
     clock::Ticks,
@@ -84,8 +82,9 @@ async fn send_whole(
         return Err(if repeatable { Failure::Stale(reason) } else { Failure::Final(reason) });
     }
     arm(connection, exchange, upstream, exchange.timeouts.first_byte);
-    let sent = Cell::new(true);
-    let result = relay::relay(connection, exchange, upstream, &sent).await;
+    let progress = Progress::default();
+    progress.sent.set(true);
+    let result = relay::relay(connection, exchange, upstream, &progress).await;
     if result.is_err() {
         exchange.request.rewind(mark);
     }
@@ -148,6 +147,10 @@ async fn finish(
 
 /// Answers for an API that did not.
 async fn fail(connection: &mut Connection, exchange: &Forward, reason: Reason) -> Next {
+    if matches!(reason, Reason::CallerGone | Reason::CallerStalled) {
+        connection.shard.cells.record(reason);
+        return Next::Close; // there is nobody to tell
+    }
     // What is left of a body that streams would be read as the next request.
     let keep = exchange.keep_alive && exchange.body.is_done() && !connection.shard.is_draining();
     let style = answer_style(exchange.method, exchange.version, !keep);

@@ -378,3 +378,7 @@ impl Event {
         sys::drain_count(&self.0);
     }
 }
+
+#[cfg(test)]
+#[path = "io_tests.rs"]
+pub(super) mod tests;

@@ -174,3 +174,7 @@ pub(super) async fn until<F: Future>(deadline: &Deadline, future: F) -> Option<F
     })
     .await
 }
+
+#[cfg(test)]
+#[path = "timer_tests.rs"]
+mod tests;

@@ -36,7 +36,10 @@ use super::{
 };
 use crate::{
     limits::{EMPTY_LINES_MAX, LINGER_BYTES_MAX, LINGER_MILLIS, REQUESTS_PER_TURN_MAX},
-    protocol::h1::{HeadScanner, leading},
+    protocol::{
+        h1::{HeadScanner, leading},
+        http::HeadLimits,
+    },
     types::Reason,
 };
 
@@ -164,19 +167,22 @@ impl Connection {
                     }
                 }
             }
-            if let Some(bytes) =
-                scanner.find(buffer.filled(), callers.head.head_bytes).map_err(NoRequest::Refused)?
-            {
-                return Ok(bytes);
+            match scanner.find(buffer.filled(), callers.head.head_bytes) {
+                Ok(Some(bytes)) => {
+                    self.deadline.disarm();
+                    return Ok(bytes);
+                }
+                Ok(None) => {}
+                Err(reason) => return Err(NoRequest::Refused(which_is_long(reason, buffer, &callers.head))),
             }
-            self.receive_more().await?;
+            self.receive_more(&callers.head).await?;
         }
     }
 
-    async fn receive_more(&mut self) -> Result<(), NoRequest> {
+    async fn receive_more(&mut self, limits: &HeadLimits) -> Result<(), NoRequest> {
         let mut buffer = self.inbound.take().unwrap_or_else(|| Buffer::take(Class::Small)).with_room();
         if buffer.room() == 0 {
-            return Err(NoRequest::Refused(Reason::HeadTooLarge));
+            return Err(NoRequest::Refused(which_is_long(Reason::HeadTooLarge, &buffer, limits)));
         }
         let received = self.stream.read(&mut buffer).await;
         let nothing_yet = buffer.is_empty();
@@ -254,4 +260,11 @@ impl Connection {
             buffer.clear();
         }
     }
+}
+
+/// A head that is too large because of its first line has a target that is too long (RFC 9112 §3).
+fn which_is_long(reason: Reason, buffer: &Buffer, limits: &HeadLimits) -> Reason {
+    let first_line = memchr::memchr(b'\n', buffer.filled()).unwrap_or(buffer.len());
+    let long = reason == Reason::HeadTooLarge && first_line > limits.target_bytes;
+    if long { Reason::TargetTooLong } else { reason }
 }

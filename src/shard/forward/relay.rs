@@ -39,13 +39,21 @@ pub(super) enum Relayed {
     Cut(Reason),
 }
 
-/// Awaits the answer and relays it. `request_sent` says whether the request has gone whole; while it has not,
-/// nobody is late and no connection is kept.
+/// How far an exchange has come, for two futures that work on it.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// The request has gone whole. While it has not, nobody is late and no connection is kept.
+    pub(super) sent: Cell<bool>,
+    /// The caller has a part of the answer: nothing else can be told any more.
+    pub(super) begun: Cell<bool>,
+}
+
+/// Awaits the answer and relays it.
 pub(super) async fn relay(
     connection: &mut Connection,
     exchange: &Forward,
     upstream: &mut UpstreamConnection,
-    request_sent: &Cell<bool>,
+    progress: &Progress,
 ) -> Result<Relayed, Failure> {
     // A kept connection has a read in flight, with a buffer of its own.
     let mut response = match upstream.stream.is_armed() {
@@ -55,21 +63,22 @@ pub(super) async fn relay(
     let mut interim = 0;
     loop {
         let head_bytes = receive_head(connection, exchange, upstream, &mut response, interim > 0).await?;
-        let step = translate(connection, exchange, &mut response, head_bytes, request_sent.get())?;
+        let step = translate(connection, exchange, &mut response, head_bytes, progress.sent.get())?;
         match step {
             Step::Interim { mut head } => {
                 interim += 1;
                 if interim > INTERIM_RESPONSES_MAX {
                     return Err(Failure::Final(Reason::ResponseInvalid));
                 }
-                if !head.is_empty() {
-                    write(connection, exchange, &mut head).await.map_err(Failure::Final)?;
-                }
-                if request_sent.get() {
+                progress.begun.set(true);
+                write(connection, exchange, &mut head).await.map_err(Failure::Final)?;
+                progress.begun.set(false); // another answer may still follow
+                if progress.sent.get() {
                     arm(connection, exchange, upstream, exchange.timeouts.first_byte);
                 }
             }
             Step::Switch { mut head } => {
+                progress.begun.set(true);
                 let first = (!response.is_empty()).then_some(response);
                 return Ok(match write(connection, exchange, &mut head).await {
                     Ok(()) => Relayed::Switched { first },
@@ -77,7 +86,8 @@ pub(super) async fn relay(
                 });
             }
             Step::Final(last) => {
-                return Ok(relay_body(connection, exchange, upstream, response, last, request_sent).await);
+                progress.begun.set(true);
+                return Ok(relay_body(connection, exchange, upstream, response, last, progress).await);
             }
         }
     }
@@ -135,7 +145,7 @@ async fn relay_body(
     upstream: &mut UpstreamConnection,
     mut piece: Buffer,
     last: Final,
-    request_sent: &Cell<bool>,
+    progress: &Progress,
 ) -> Relayed {
     let Final { mut body, upstream_keeps, caller_keeps } = last;
     let mut clean = true;
@@ -155,7 +165,7 @@ async fn relay_body(
     }
     connection.deadline.disarm();
     connection.shard.pools.saw_large(exchange.upstream, relayed > BUFFER_MEDIUM_BYTES);
-    let sent = request_sent.get();
+    let sent = progress.sent.get();
     Relayed::Whole { upstream_keeps: upstream_keeps && clean && sent, caller_keeps, caller_is_sending: !sent }
 }
 

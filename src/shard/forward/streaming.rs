@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     Failure,
-    relay::{Relayed, relay},
+    relay::{Progress, Relayed, relay},
 };
 use crate::{
     shard::{
@@ -40,7 +40,7 @@ pub(super) async fn exchange(
     let pump =
         Pump::new(connection, exchange, upstream).map_err(|_| Failure::Final(Reason::UpstreamClosed))?;
     let beyond = Rc::new(Cell::new(None));
-    let sent = Cell::new(false);
+    let progress = Progress::default();
     let patience = Patience {
         deadline: Rc::clone(&upstream.deadline),
         shard: Rc::clone(&connection.shard),
@@ -49,13 +49,13 @@ pub(super) async fn exchange(
     };
     let result = {
         let pumping = pin!(pump.run(Rc::clone(&beyond)));
-        let relaying = pin!(relay(connection, exchange, upstream, &sent));
-        both(pumping, relaying, &sent, &patience).await
+        let relaying = pin!(relay(connection, exchange, upstream, &progress));
+        both(pumping, relaying, &progress, &patience).await
     };
     if let Some(next) = beyond.take() {
         connection.inbound = Some(next);
     }
-    if sent.get() {
+    if progress.sent.get() {
         exchange.body = Body::new(crate::protocol::http::BodyLength::None, false, 0);
     }
     result
@@ -75,11 +75,11 @@ impl Patience {
     }
 }
 
-/// Polls both until `relaying` is over, or `pumping` failed by the caller's doing before an answer began.
+/// Polls both until `relaying` is over, or `pumping` failed in a way that no answer can change.
 async fn both(
     mut pumping: Pin<&mut impl Future<Output = Result<(), PumpEnd>>>,
     mut relaying: Pin<&mut impl Future<Output = Result<Relayed, Failure>>>,
-    sent: &Cell<bool>,
+    progress: &Progress,
     patience: &Patience,
 ) -> Result<Relayed, Failure> {
     let mut pump_over = false;
@@ -88,12 +88,15 @@ async fn both(
             pump_over = true;
             match end {
                 Ok(()) => {
-                    sent.set(true);
+                    progress.sent.set(true);
                     patience.begin();
                 }
                 // It may have answered and ended its side: the answer decides.
                 Err(PumpEnd::Api) => patience.begin(),
-                Err(PumpEnd::Caller(reason)) => return Poll::Ready(Err(Failure::Final(reason))),
+                Err(PumpEnd::Final(reason)) if progress.begun.get() => {
+                    return Poll::Ready(Ok(Relayed::Cut(reason)));
+                }
+                Err(PumpEnd::Final(reason)) => return Poll::Ready(Err(Failure::Final(reason))),
             }
         }
         // A kept connection that turns out to be stale is not replaced: part of the body may have gone.
@@ -106,10 +109,10 @@ async fn both(
 
 /// Why a body was not pumped to its end.
 enum PumpEnd {
-    /// The API takes no more.
+    /// The API takes no more: its answer decides.
     Api,
-    /// The caller's doing.
-    Caller(Reason),
+    /// Nothing more is to be expected.
+    Final(Reason),
 }
 
 /// The way of a request body, on descriptors of its own.
@@ -167,7 +170,12 @@ impl Pump {
         self.api_deadline.arm(self.shard.in_millis(self.api_millis).min(self.total_due), OnExpiry::EndBoth);
         let written = self.api.write_all(&mut self.piece).await;
         self.api_deadline.disarm();
-        written.map_err(|_| PumpEnd::Api)
+        match written {
+            Ok(()) => Ok(()),
+            Err(_) if !self.api_deadline.expired() => Err(PumpEnd::Api),
+            Err(_) if self.shard.clock.tick() >= self.total_due => Err(PumpEnd::Final(Reason::TotalTimeout)),
+            Err(_) => Err(PumpEnd::Final(Reason::UpstreamStalled)),
+        }
     }
 
     async fn read(&mut self, beyond: &Cell<Option<Buffer>>) -> Result<(), PumpEnd> {
@@ -180,11 +188,11 @@ impl Pump {
         self.caller_deadline.disarm();
         match received {
             Ok(count) if count > 0 => {
-                beyond.set(self.body.pass(&mut self.piece).map_err(PumpEnd::Caller)?);
+                beyond.set(self.body.pass(&mut self.piece).map_err(PumpEnd::Final)?);
                 Ok(())
             }
-            _ if self.caller_deadline.expired() => Err(PumpEnd::Caller(Reason::BodyTimeout)),
-            _ => Err(PumpEnd::Caller(Reason::CallerGone)),
+            _ if self.caller_deadline.expired() => Err(PumpEnd::Final(Reason::BodyTimeout)),
+            _ => Err(PumpEnd::Final(Reason::CallerGone)),
         }
     }
 }

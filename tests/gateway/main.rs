@@ -1,0 +1,22 @@
+//! The gateway as a whole, seen from both sides: what callers get and what APIs see.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic, and reads the clock")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bodies;
+mod credentials;
+mod drain;
+mod errors;
+mod expect;
+mod fields;
+mod identity;
+mod isolation;
+mod limits;
+mod operators;
+mod persistence;
+mod routing;
+mod timeouts;
+mod timeouts_upstream;
+mod upstreams;

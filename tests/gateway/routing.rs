@@ -1,0 +1,132 @@
+//! Which proxy a request belongs to, and where it leads.
+
+use crate::{
+    both_drivers,
+    common::{Api, Config, Gateway, KEY, TOKEN, config::proxy_table, get},
+};
+
+both_drivers!(
+    by_path,
+    to_a_target_without_a_path,
+    by_host,
+    by_id,
+    the_host_is_the_targets_or_the_callers,
+    out_of_service,
+    unknown,
+);
+
+fn target(api: &Api, name: &str, path: &str, more: &str) -> String {
+    format!("[[target]]\nname = \"{name}\"\nurl = \"http://{}{path}\"\n{more}\n", api.address)
+}
+
+/// Asserts that this request reaches the API as this target.
+#[track_caller]
+fn leads(gateway: &Gateway, api: &Api, host: &str, path: &str, to: &str) {
+    let answer =
+        gateway.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {KEY}\r\n\r\n").as_bytes());
+    assert_eq!(answer.status, 200, "{host} {path}: {}", answer.text());
+    assert_eq!(api.only().head.line, format!("GET {to} HTTP/1.1"), "{host} {path}");
+}
+
+fn by_path(driver: &str) {
+    let api = Api::plain();
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    for (path, to) in [
+        ("/crm/v2/x?q=1", "/base/v2/x?q=1"),
+        ("/crm/v2/x", "/base/v2/x"),
+        ("/crm/", "/base/"),
+        ("/crm", "/base"),
+        ("/crm?q=1", "/base?q=1"),
+        ("/crm/?q=1", "/base/?q=1"),
+        ("/crm/crm", "/base/crm"),
+        ("/crm/a//b/", "/base/a//b/"),
+    ] {
+        leads(&gateway, &api, "gw", path, to);
+    }
+}
+
+fn to_a_target_without_a_path(driver: &str) {
+    let api = Api::plain();
+    for url in [format!("http://{}", api.address), format!("http://{}/", api.address)] {
+        let gateway = Gateway::start(driver, &Config::to_url(&url));
+        for (path, to) in [("/crm", "/"), ("/crm/", "/"), ("/crm/x", "/x"), ("/crm?q=1", "/?q=1")] {
+            leads(&gateway, &api, "gw", path, to);
+        }
+    }
+}
+
+fn by_host(driver: &str) {
+    let api = Api::plain();
+    let config = Config { proxy: "hosts = [\"crm.example\"]".into(), ..Config::to(&api) };
+    let gateway = Gateway::start(driver, &config);
+    for (host, path, to) in [
+        ("crm.example", "/v2/x?q=1", "/base/v2/x?q=1"),
+        ("CRM.Example", "/v2/x", "/base/v2/x"),
+        ("crm.example:8080", "/v2/x", "/base/v2/x"),
+        ("crm.example", "/", "/base/"),
+        ("gw", "/crm/x", "/base/x"),
+    ] {
+        leads(&gateway, &api, host, path, to);
+    }
+    for host in ["other.example", "x.crm.example", "crm.example.other"] {
+        let answer =
+            gateway.ask(format!("GET /v2/x HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {KEY}\r\n\r\n").as_bytes());
+        answer.refused(404, "alias-unknown");
+    }
+}
+
+fn by_id(driver: &str) {
+    let api = Api::plain();
+    let config = Config { proxy: "id = \"p-7f3a\"".into(), ..Config::to(&api) };
+    let gateway = Gateway::start(driver, &config);
+    leads(&gateway, &api, "gw", "/p-7f3a/x", "/base/x");
+    leads(&gateway, &api, "gw", "/crm/x", "/base/x");
+    gateway.get("/p-7f3b/x").refused(404, "alias-unknown");
+}
+
+fn the_host_is_the_targets_or_the_callers(driver: &str) {
+    let api = Api::plain();
+    let keeps = target(&api, "keeps", "", "preserve_host = true");
+    let proxy = proxy_table("alias = \"keeps\"", "callers").replace("\"api\"", "\"keeps\"");
+    let gateway = Gateway::start(driver, &Config { more: keeps + &proxy, ..Config::to(&api) });
+    gateway.get("/crm/x");
+    assert_eq!(api.only().head.one("host"), api.address.to_string());
+    gateway.get("/keeps/x");
+    let seen = api.only();
+    assert_eq!((seen.head.one("host"), seen.head.line.as_str()), ("gw.example", "GET /x HTTP/1.1"));
+}
+
+fn out_of_service(driver: &str) {
+    let api = Api::plain();
+    let off = proxy_table("alias = \"off\"\nactive = false", "callers");
+    let dangling = proxy_table("alias = \"dangling\"", "callers").replace("\"api\"", "\"nowhere\"");
+    let gateway = Gateway::start(driver, &Config { more: off + &dangling, ..Config::to(&api) });
+    let mut caller = gateway.connect();
+    caller.send(&get("/off/x"));
+    caller.answer().refused(503, "proxy-inactive");
+    caller.still_served();
+    let answer = gateway.get("/dangling/x");
+    answer.refused(503, "proxy-broken");
+    assert!(!answer.text().contains("nowhere"), "the configuration is none of a caller's business");
+    assert!(
+        gateway.log().contains("nowhere"),
+        "the operator is told which reference dangles:\n{}",
+        gateway.log()
+    );
+}
+
+fn unknown(driver: &str) {
+    let api = Api::plain();
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    let mut caller = gateway.connect();
+    for path in ["/", "/crmx", "/cr", "/CRM/x", "/x/crm", "/.well-known/x"] {
+        caller.send(&get(path));
+        let answer = caller.answer();
+        answer.refused(404, "alias-unknown");
+        assert!(!answer.closes(), "{path}");
+    }
+    caller.send(b"GET /unknown HTTP/1.1\r\nHost: gw\r\n\r\n");
+    caller.answer().refused(404, "alias-unknown");
+    caller.still_served();
+    assert_eq!(api.only().head.one("authorization"), format!("Bearer {TOKEN}"));
+}
