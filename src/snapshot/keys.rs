@@ -32,25 +32,23 @@ struct Slot(Option<KeyEntry>);
 
 const _: () = assert!(size_of::<Slot>() == 64);
 
-#[derive(Debug, Default)]
-struct Part(Box<[Slot]>);
+/// A part of a table; the length stands beside the pointer, so that nothing but a slot is fetched.
+type Part = Arc<[Slot]>;
 
-impl Part {
-    fn new(entries: Vec<KeyEntry>) -> Self {
-        if entries.is_empty() {
-            return Self::default();
-        }
-        // At most three of four slots are taken, and at least one is free: it ends every search.
-        let mut slots = vec![Slot::default(); entries.len() * 4 / 3 + 1].into_boxed_slice();
-        for entry in entries {
-            let mut at = home(&entry.digest, slots.len());
-            while slots[at].0.is_some() {
-                at = next(at, slots.len());
-            }
-            slots[at].0 = Some(entry);
-        }
-        Self(slots)
+fn part(entries: Vec<KeyEntry>) -> Part {
+    if entries.is_empty() {
+        return Arc::default();
     }
+    // At most three of four slots are taken, and at least one is free: it ends every search.
+    let mut slots = vec![Slot::default(); entries.len() * 4 / 3 + 1];
+    for entry in entries {
+        let mut at = home(&entry.digest, slots.len());
+        while slots[at].0.is_some() {
+            at = next(at, slots.len());
+        }
+        slots[at].0 = Some(entry);
+    }
+    slots.into()
 }
 
 /// Where a search begins: bytes of the digest that do not choose the part, spread over `count` slots.
@@ -67,7 +65,7 @@ fn next(at: usize, count: usize) -> usize {
 /// All keys of a snapshot.
 #[derive(Debug)]
 pub struct KeyTable {
-    parts: Box<[Arc<Part>]>,
+    parts: Box<[Part]>,
     len: usize,
 }
 
@@ -84,7 +82,7 @@ impl KeyTable {
 
     /// Every key with this digest.
     pub fn find<'t>(&'t self, digest: &'t Digest) -> impl Iterator<Item = &'t KeyEntry> {
-        let slots: &[Slot] = &self.parts[usize::from(digest[0])].0;
+        let slots: &[Slot] = &self.parts[usize::from(digest[0])];
         let mut at = home(digest, slots.len());
         std::iter::from_fn(move || {
             loop {
@@ -99,7 +97,7 @@ impl KeyTable {
 
     /// Bytes of memory that the table takes.
     pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| size_of_val(&*part.0) + size_of::<Part>()).sum()
+        self.parts.iter().map(|part| size_of_val(&**part) + size_of::<Part>()).sum()
     }
 }
 
@@ -124,7 +122,7 @@ impl KeyTableBuilder {
 
     /// The table.
     pub fn build(self) -> KeyTable {
-        let parts = self.parts.into_iter().map(|entries| Arc::new(Part::new(entries))).collect();
+        let parts = self.parts.into_iter().map(part).collect();
         KeyTable { parts, len: self.len }
     }
 }
