@@ -79,6 +79,9 @@ pub const RING_ENTRIES: u32 = 4096;
 pub const IDLE_CONNECTIONS_DEFAULT: usize = 512;
 /// Requests that one connection may have answered without input or output in between.
 pub const REQUESTS_PER_TURN_MAX: usize = 64;
+/// Pieces of a body or tunnel that one connection may carry before the others have a turn: on epoll, a fast sender and
+/// a fast receiver would otherwise never let go of the shard.
+pub const PIECES_PER_TURN_MAX: u32 = 16;
 /// Backlog of a listening socket.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Shards at most.

@@ -23,7 +23,8 @@ use super::{
 };
 use crate::{
     limits::{
-        BUFFER_LARGE_BYTES, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS, IDLE_BUFFER_TICKS_CROWDED, WAITING_CROWD,
+        BUFFER_LARGE_BYTES, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS, IDLE_BUFFER_TICKS_CROWDED,
+        PIECES_PER_TURN_MAX, WAITING_CROWD,
     },
     protocol::http::FieldTable,
     snapshot::{Callers, Snapshot},
@@ -199,6 +200,14 @@ impl Shard {
     pub(super) async fn next_turn(&self) {
         sys::signal_event(&self.wake);
         wait_in(&self.turns).await;
+    }
+
+    /// Counts a piece that a stream carried, and lets others have a turn now and then.
+    pub(super) async fn after_piece(&self, pieces: &mut u32) {
+        *pieces += 1;
+        if pieces.is_multiple_of(PIECES_PER_TURN_MAX) {
+            self.next_turn().await;
+        }
     }
 
     /// Waits for the next tick.

@@ -95,9 +95,9 @@ fn write_body(reason: Reason, request_id: &RequestId, out: &mut [u8]) -> usize {
     let whole = out.len();
     let mut rest = out;
     let id = std::str::from_utf8(request_id).unwrap_or_default();
-    let written = write!(
+    let written = writeln!(
         rest,
-        "{{\"type\":\"{TYPE_BASE}{}\",\"title\":\"{}\",\"status\":{},\"request_id\":\"{id}\"}}\n",
+        "{{\"type\":\"{TYPE_BASE}{}\",\"title\":\"{}\",\"status\":{},\"request_id\":\"{id}\"}}",
         reason.word(),
         reason.title(),
         reason.status(),

@@ -150,6 +150,7 @@ async fn relay_body(
     let Final { mut body, upstream_keeps, caller_keeps } = last;
     let mut clean = true;
     let mut relayed = piece.len();
+    let mut pieces = 0;
     loop {
         if let Err(reason) = write(connection, exchange, &mut piece).await {
             return Relayed::Cut(reason);
@@ -162,6 +163,7 @@ async fn relay_body(
             Err(reason) => return Relayed::Cut(reason),
         }
         relayed += piece.len();
+        connection.shard.after_piece(&mut pieces).await;
     }
     connection.deadline.disarm();
     connection.shard.pools.saw_large(exchange.upstream, relayed > BUFFER_MEDIUM_BYTES);

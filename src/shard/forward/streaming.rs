@@ -151,8 +151,10 @@ impl Pump {
 
     /// Pumps to the end of the body; what the caller sent behind it goes to `beyond`.
     async fn run(mut self, beyond: Rc<Cell<Option<Buffer>>>) -> Result<(), PumpEnd> {
+        let mut pieces = 0;
         loop {
             self.write().await?;
+            self.shard.after_piece(&mut pieces).await;
             if self.body.is_done() {
                 return Ok(());
             }

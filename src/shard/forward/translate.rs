@@ -186,9 +186,9 @@ fn write_answer(
 
 /// HEAD and 304 tell how long the body would be; 204 must not (RFC 9110 §8.6).
 fn write_bodiless_length(head: &ResponseHead<'_>, method: Method, writer: &mut HeadWriter<'_>) {
-    if method == Method::Head || head.status == 304 {
-        if let Some(length) = head.fields.first(Kind::ContentLength) {
-            writer.field(b"Content-Length", length.value);
-        }
+    if (method == Method::Head || head.status == 304)
+        && let Some(length) = head.fields.first(Kind::ContentLength)
+    {
+        writer.field(b"Content-Length", length.value);
     }
 }

@@ -92,6 +92,7 @@ struct Broken;
 
 async fn carry_all(from: &mut Stream, to: &mut Stream, watch: &Watch<'_>) -> Result<(), Broken> {
     let mut class = Class::Small;
+    let mut pieces = 0;
     loop {
         from.readable().await.map_err(|_| Broken)?;
         let mut piece = Buffer::take(class);
@@ -103,6 +104,7 @@ async fn carry_all(from: &mut Stream, to: &mut Stream, watch: &Watch<'_>) -> Res
         watch.touch();
         class = if piece.room() == 0 { Class::Large } else { Class::Small };
         to.write_all(&mut piece).await.map_err(|_| Broken)?;
+        watch.shard.after_piece(&mut pieces).await;
     }
 }
 
