@@ -13,7 +13,7 @@ use crate::{
         self, Diagnostic, Loaded,
         plan::{Driver as PlannedDriver, Plan},
     },
-    control::{Control, Publisher, ShardLink, Status, resolve_all},
+    control::{Control, Publisher, ShardLink, Signals, Status, resolve_all},
     limits::SHARDS_MAX,
     shard::{self, Driver, Handle, Setup},
     snapshot::Snapshot,
@@ -54,6 +54,7 @@ pub fn run(loaded: Loaded, on_ready: impl FnOnce(&Running)) -> ExitCode {
 }
 
 async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Result<()> {
+    let signals = Signals::new()?;
     let addresses = resolve_all(&plan).await;
     let started = Started::new(&plan, &addresses)?;
     let cells: Vec<Arc<ShardCells>> =
@@ -76,7 +77,8 @@ async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Resul
     on_ready(&Running { listeners: started.listeners, admin });
     let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
     let publisher = Publisher::new(started.snapshots, links);
-    Control { plan, compiler: started.compiler, publisher, addresses, status }.run().await
+    Control { plan, compiler: started.compiler, publisher, addresses, status }.run(signals).await;
+    Ok(())
 }
 
 impl ShardLink for Handle {

@@ -23,7 +23,7 @@ pub(super) fn run() -> ExitCode {
     let (api, keys) = match started {
         Ok(started) => started,
         Err(error) => {
-            eprintln!("the demo cannot start: {error}");
+            super::complain(&format_args!("the demo cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -31,7 +31,7 @@ pub(super) fn run() -> ExitCode {
     match config::load_text(&text, "demo.toml", Path::new("."), &|_| None) {
         Ok(loaded) => run::run(loaded, |running| print_lines(running, api, &keys)),
         Err(diagnostics) => {
-            diagnostics.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
+            diagnostics.iter().for_each(|diagnostic| super::complain(diagnostic));
             ExitCode::FAILURE
         }
     }

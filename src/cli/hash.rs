@@ -18,11 +18,11 @@ const USAGE: u8 = 2;
 /// Reads a key and prints its digest; `refused` are arguments, of which none is wanted.
 pub(super) fn run(refused: &[OsString]) -> ExitCode {
     if !refused.is_empty() {
-        eprintln!(
+        super::complain(&format_args!(
             "keyferry hash takes no arguments: a key on the command line ends up in the history of the shell and in \
              the list of processes. Write it to standard input instead: keyferry hash < key.txt\n\
              If that was a real key, take it out of the history, or replace it."
-        );
+        ));
         return ExitCode::from(USAGE);
     }
     match key() {
@@ -34,7 +34,7 @@ pub(super) fn run(refused: &[OsString]) -> ExitCode {
             ))
         }
         Err(sentence) => {
-            eprintln!("keyferry hash: {sentence}");
+            super::complain(&format_args!("keyferry hash: {sentence}"));
             ExitCode::FAILURE
         }
     }

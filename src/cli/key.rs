@@ -38,7 +38,7 @@ pub(super) struct New {
 pub(super) fn run(options: &New) -> ExitCode {
     let mut random = Zeroizing::new([0; RANDOM_BYTES]);
     if SystemRandom::new().fill(&mut *random).is_err() {
-        eprintln!("keyferry: the system's generator of random numbers does not answer");
+        super::complain(&format_args!("keyferry: the system's generator of random numbers does not answer"));
         return ExitCode::FAILURE;
     }
     let key = key(&options.prefix, &random);

@@ -90,7 +90,14 @@ fn start_log() {
     let colour = std::io::stderr().is_terminal();
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
-    let _ = log.with_target(false).try_init();
+    // A log that cannot be written (a full disk, a collector that ended) must not end the gateway.
+    let _ = log.with_target(false).log_internal_errors(false).try_init();
+}
+
+/// Prints a line to standard error, as far as that can be written.
+fn complain(line: &dyn std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Prints to standard output. A reader that has gone away (`| head`) is no reason to die with a message.

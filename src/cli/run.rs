@@ -11,9 +11,11 @@ pub(super) fn run(path: &Path) -> ExitCode {
         Ok(loaded) => run::run(loaded, |_| {}),
         Err(diagnostics) => {
             for diagnostic in &diagnostics {
-                eprintln!("{diagnostic}");
+                super::complain(diagnostic);
             }
-            eprintln!("keyferry does not start with this configuration; `keyferry check` shows the same");
+            super::complain(&format_args!(
+                "keyferry does not start with this configuration; `keyferry check` shows the same"
+            ));
             ExitCode::FAILURE
         }
     }

@@ -47,8 +47,7 @@ pub struct Control {
 
 impl Control {
     /// Looks after the gateway until it is told to end and has drained.
-    pub async fn run(mut self) -> std::io::Result<()> {
-        let mut signals = Signals::new()?;
+    pub async fn run(mut self, mut signals: Signals) {
         let mut resolver = Resolver::new(&self.plan);
         let mut care = interval(CARE_INTERVAL);
         let mut watch = StallWatch::default();
@@ -63,7 +62,6 @@ impl Control {
             }
         }
         self.drain(&mut signals).await;
-        Ok(())
     }
 
     /// Makes new addresses current.
@@ -100,13 +98,15 @@ impl Control {
     }
 }
 
-struct Signals {
+/// The signals that end the gateway.
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// From here on they end nothing by themselves. To be made before the first caller can come.
+    pub fn new() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
