@@ -6,6 +6,7 @@ use super::credentials::IDENTITY_FIELDS;
 use crate::{
     config::plan::{Location as PlannedLocation, Plan, Proxy as PlannedProxy, ProxyRoute, TargetCredential},
     snapshot::{Location, LocationKind, NameSet, Proxy, Serving, Upstream, UpstreamId},
+    types::Secret,
 };
 
 /// Fields that the gateway writes itself: what a caller says under these names never passes.
@@ -81,7 +82,7 @@ fn stripped(locations: &[Location], target: Option<&TargetCredential>) -> NameSe
     NameSet::new(of_locations.chain(of_target).chain(IDENTITY_FIELDS).chain(GATEWAY_FIELDS))
 }
 
-fn injected(target: Option<&TargetCredential>) -> Box<[u8]> {
+fn injected(target: Option<&TargetCredential>) -> Secret {
     let mut lines = VIA.to_vec();
     for (name, value) in target.into_iter().flat_map(|target| &target.fields) {
         lines.extend_from_slice(name.as_bytes());
@@ -89,7 +90,7 @@ fn injected(target: Option<&TargetCredential>) -> Box<[u8]> {
         lines.extend_from_slice(value.expose());
         lines.extend_from_slice(b"\r\n");
     }
-    lines.into_boxed_slice()
+    Secret::new(lines)
 }
 
 /// One challenge for each kind of location. `ApiKey` is not a registered scheme; it names what is expected all

@@ -41,7 +41,7 @@ pub fn write_request_fields(
             sink.field(field.name, field.value);
         }
     }
-    sink.lines(&permit.proxy().injected);
+    sink.lines(permit.proxy().injected.expose());
     sink.lines(&permit.identity().credential.identity);
     sink.field(b"X-Request-Id", caller.request_id);
     sink.field(b"X-Forwarded-For", caller.address);

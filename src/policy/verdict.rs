@@ -1,5 +1,7 @@
 //! What a decision yields: evidence that a request may be forwarded, or the reason why not.
 
+use std::fmt;
+
 use crate::{
     snapshot::{Credential, Proxy, Upstream},
     types::Reason,
@@ -13,13 +15,19 @@ pub struct Identity<'s> {
 }
 
 /// Evidence that a request may be forwarded, and how. Only [`super::decide`] makes one.
-#[derive(Debug)]
 pub struct Permit<'s, 'b> {
     proxy: &'s Proxy,
     upstream: &'s Upstream,
     identity: Identity<'s>,
     path: &'b [u8],
     query: Option<&'b [u8]>,
+}
+
+impl fmt::Debug for Permit<'_, '_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (proxy, credential) = (&self.proxy.label, &self.identity.credential.name);
+        write!(formatter, "Permit({proxy}, {credential}, {})", self.path.escape_ascii())
+    }
 }
 
 impl<'s, 'b> Permit<'s, 'b> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{NameSet, UpstreamId};
+use crate::types::Secret;
 
 /// Whether a proxy serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Proxy {
     /// after the snapshot was let go.
     pub stripped: Arc<NameSet>,
     /// The fields that the API gets instead, as lines: the target credential and `Via`.
-    pub injected: Box<[u8]>,
+    pub injected: Secret,
     /// The `WWW-Authenticate` lines of its 401 responses (RFC 9110 §11.6.1).
     pub challenge: Box<[u8]>,
 }

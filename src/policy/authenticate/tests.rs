@@ -13,7 +13,7 @@ use crate::{
         Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, Routes,
         Serving, Snapshot, UpstreamId,
     },
-    types::{KeyState, Reason, Window},
+    types::{KeyState, Reason, Secret, Window},
 };
 
 const NOW: i64 = 1_000_000;
@@ -65,7 +65,7 @@ fn proxy(accepted: &[u32]) -> Proxy {
             location("x-partner-key", LocationKind::Plain, &[1]),
         ]),
         stripped: Arc::new(NameSet::default()),
-        injected: Box::default(),
+        injected: Secret::new(Vec::new()),
         challenge: Box::default(),
     }
 }

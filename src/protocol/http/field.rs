@@ -3,6 +3,8 @@
 //! The table owns no bytes; `Fields` joins it with the head it was filled from. Invariant: positions lie inside
 //! the head they were made for, and are looked up with `get` so that a wrong pairing yields empty fields, not a panic.
 
+use std::fmt;
+
 use super::Kind;
 use crate::limits::HEADERS_MAX;
 
@@ -68,15 +70,15 @@ impl Default for FieldTable {
     }
 }
 
-/// The fields of one head, in the order received.
-#[derive(Debug, Clone, Copy)]
+/// The fields of one head, in the order received. `Debug` shows names alone: values may be secrets.
+#[derive(Clone, Copy)]
 pub struct Fields<'b> {
     head: &'b [u8],
     table: &'b [Field],
 }
 
-/// One field: its name as received, its value without the whitespace around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One field: its name as received, its value without the whitespace around it. `Debug` shows the name alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FieldRef<'b> {
     /// The name, in the case received.
     pub name: &'b [u8],
@@ -84,6 +86,18 @@ pub struct FieldRef<'b> {
     pub value: &'b [u8],
     /// What the name means.
     pub kind: Kind,
+}
+
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl fmt::Debug for FieldRef<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: …", self.name.escape_ascii())
+    }
 }
 
 impl<'b> Fields<'b> {

@@ -2,6 +2,8 @@
 //!
 //! It does not judge a path's meaning (`path` does) and knows no alias. `h1::parse_request` calls it.
 
+use std::fmt;
+
 use memchr::{memchr, memchr2};
 
 use super::{Method, valid_host};
@@ -18,8 +20,8 @@ pub enum Form {
     Asterisk,
 }
 
-/// A request target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A request target. `Debug` leaves the query out: it may hold a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Target<'b> {
     /// The path as received; `/` when an absolute form has none, `*` in asterisk form.
     pub path: &'b [u8],
@@ -29,6 +31,13 @@ pub struct Target<'b> {
     pub authority: Option<&'b [u8]>,
     /// Which form it had.
     pub form: Form,
+}
+
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = if self.query.is_some() { "?…" } else { "" };
+        write!(formatter, "{:?} {}{query}", self.form, self.path.escape_ascii())
+    }
 }
 
 impl<'b> Target<'b> {
