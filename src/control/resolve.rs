@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
 use tracing::warn;
 
 use crate::{
@@ -33,9 +36,11 @@ pub async fn resolve_all(plan: &Plan) -> Addresses {
     addresses
 }
 
-/// When each target is looked up next.
+/// When each target is looked up next, and the look-up that is under way.
 pub struct Resolver {
     due: Vec<Option<Instant>>,
+    /// It outlives the future that awaits it: a slow look-up is neither lost nor begun a second time.
+    pending: Option<(usize, JoinHandle<Option<Vec<SocketAddr>>>)>,
 }
 
 impl Resolver {
@@ -45,17 +50,15 @@ impl Resolver {
         let due = |target: &Target| {
             literal(target).is_none().then(|| now + RETRY_INTERVAL.min(target.timeouts.resolve))
         };
-        Self { due: plan.targets.iter().map(due).collect() }
+        Self { due: plan.targets.iter().map(due).collect(), pending: None }
     }
 
     /// Looks names up as they fall due; returns when something is different. Can be dropped at any time.
     pub async fn next_change(&mut self, plan: &Plan, known: &Addresses) -> Addresses {
         loop {
-            let Some((at, due)) = self.earliest() else { return std::future::pending().await };
-            sleep_until(due).await;
+            let (at, found) = self.next_found(plan).await;
             let Some(target) = plan.targets.get(at) else { continue };
             let before = known.get(at).map_or(&[][..], Vec::as_slice);
-            let found = lookup(target.clone()).await;
             let missing = found.as_ref().is_none_or(Vec::is_empty) && before.is_empty();
             let wait =
                 if missing { RETRY_INTERVAL.min(target.timeouts.resolve) } else { target.timeouts.resolve };
@@ -67,6 +70,20 @@ impl Resolver {
                 return changed;
             }
         }
+    }
+
+    /// The outcome of the next look-up.
+    async fn next_found(&mut self, plan: &Plan) -> (usize, Option<Vec<SocketAddr>>) {
+        if self.pending.is_none() {
+            let Some((at, due)) = self.earliest() else { return std::future::pending().await };
+            sleep_until(due).await;
+            let Some(target) = plan.targets.get(at) else { return (at, None) };
+            self.pending = Some((at, tokio::spawn(lookup(target.clone()))));
+        }
+        let Some((at, lookup)) = &mut self.pending else { return std::future::pending().await };
+        let outcome = (*at, lookup.await.ok().flatten());
+        self.pending = None;
+        outcome
     }
 
     fn earliest(&self) -> Option<(usize, Instant)> {
