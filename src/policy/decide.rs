@@ -4,7 +4,7 @@ use super::{Denial, Permit, authenticate::authenticate};
 use crate::{
     protocol::http::{
         Form, RequestHead,
-        path::{EncodedSlash, Normal, normalise, split_alias},
+        path::{EncodedSlash, Normal, normalise, split_alias, valid_query},
     },
     snapshot::{Proxy, Serving, Snapshot},
     types::Reason,
@@ -34,7 +34,14 @@ pub fn decide<'s, 'b>(
     let identity = authenticate(snapshot, proxy, &head.fields, now).map_err(deny)?;
     // After authentication, so that only those whom it concerns learn what a path is taken for.
     let path = normal_path(proxy, rest, scratch).map_err(deny)?;
+    if head.target.query.is_some_and(|query| !valid_query(query)) {
+        return Err(deny(Reason::TargetInvalid));
+    }
     let upstream = snapshot.upstreams.get(proxy.upstream_index as usize).ok_or(deny(Reason::ProxyBroken))?;
+    if upstream.base_path.is_empty() && path.starts_with(b"//") {
+        // At the front of a target it would be read as an authority by whoever resolves it as a reference.
+        return Err(deny(Reason::PathInvalid));
+    }
     if upstream.addresses.is_empty() {
         return Err(deny(Reason::UpstreamUnresolved));
     }

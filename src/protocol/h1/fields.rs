@@ -3,7 +3,7 @@
 //! It fills the table and gathers framing, `Host`, `Connection`, `Expect` and `Upgrade`; judging these together
 //! is left to `request` and `response`. Trailers use the same grammar.
 
-use crate::limits::FIELD_NAME_BYTES_MAX;
+use crate::limits::{CONNECTION_OPTIONS_MAX, FIELD_NAME_BYTES_MAX};
 use crate::protocol::http::{Class, Connection, Field, FieldTable, Framing, HeadLimits, Kind, Version};
 use crate::protocol::http::{elements, is, is_disguised, span};
 use crate::types::Reason;
@@ -34,6 +34,7 @@ pub(super) struct Repeated;
 /// What the field lines say about the message and the connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Seen<'b> {
+    connection_options: usize,
     pub(super) framing: Framing,
     pub(super) connection: Connection,
     pub(super) host: Single<'b>,
@@ -71,6 +72,10 @@ impl<'b> Seen<'b> {
         for option in elements(value) {
             if span(option, Class::Token) != option.len() {
                 return Err(Reason::FieldInvalid);
+            }
+            self.connection_options += 1;
+            if self.connection_options > CONNECTION_OPTIONS_MAX {
+                return Err(Reason::FieldInvalid); // each is compared with every field
             }
             match option.len() {
                 5 if option.eq_ignore_ascii_case(b"close") => self.connection.close = true,

@@ -126,9 +126,12 @@ impl ResponseHead<'_> {
 
 #[inline]
 fn nominated(connection: Connection, fields: &Fields<'_>, name: &[u8]) -> bool {
-    let known = connection.close || connection.keep_alive || connection.upgrade;
+    if !connection.others {
+        // `keep-alive` and `upgrade` name fields that never go on in any case.
+        return connection.close && name.eq_ignore_ascii_case(b"close");
+    }
     // What frames and routes the message is not the caller's to take away.
-    if (!known && !connection.others) || Kind::of(name).is_framing() {
+    if Kind::of(name).is_framing() {
         return false;
     }
     fields
