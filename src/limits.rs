@@ -19,6 +19,13 @@ pub const TARGET_BYTES_DEFAULT: usize = 8 * 1024;
 pub const METHOD_BYTES_MAX: usize = 32;
 /// Longest field name that is accepted.
 pub const FIELD_NAME_BYTES_MAX: usize = 256;
+/// Options of the `Connection` fields of one head.
+pub const CONNECTION_OPTIONS_MAX: usize = 32;
+/// Largest part of a body that is awaited before the request goes to the API, so that small bodies sent in a second
+/// segment need no pump.
+pub const GATHERED_BYTES_MAX: u64 = 8 * 1024;
+/// Ticks for which it is awaited.
+pub const GATHER_TICKS: u32 = 2;
 /// Empty lines that are skipped in front of a request line (RFC 9112 §2.2).
 pub const EMPTY_LINES_MAX: usize = 1;
 /// Interim (1xx) responses relayed in one exchange, so that an API cannot keep one alive for ever.
@@ -66,6 +73,10 @@ pub const IDLE_BUFFER_TICKS: u32 = 5;
 pub const IDLE_BUFFER_TICKS_CROWDED: u32 = 1;
 /// Connections waiting with a buffer from which on a shard is crowded.
 pub const WAITING_CROWD: usize = 128;
+/// Ticks between two looks whether a caller still waits for its answer.
+pub const LOOK_TICKS: u32 = 10;
+/// Ticks for which an answer is still awaited for a caller that has ended its own side.
+pub const HALF_CLOSED_TICKS: u32 = 50;
 /// How long a connection whose end was announced is read, so that the answer is not lost to a reset.
 pub const LINGER_MILLIS: u64 = 2_000;
 /// Bytes that are read and thrown away in that time.
@@ -82,6 +93,8 @@ pub const REQUESTS_PER_TURN_MAX: usize = 64;
 /// Pieces of a body or tunnel that one connection may carry before the others have a turn: on epoll, a fast sender and
 /// a fast receiver would otherwise never let go of the shard.
 pub const PIECES_PER_TURN_MAX: u32 = 16;
+/// Callers over the bound on connections that are told so at a time; the rest is closed without a word.
+pub const REFUSALS_MAX: usize = 64;
 /// Backlog of a listening socket.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Shards at most.

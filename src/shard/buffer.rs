@@ -168,6 +168,15 @@ impl Buffer {
         (larger.append(head) && larger.append(self.filled())).then_some(larger)
     }
 
+    /// This content followed by another's, in one of the two buffers or a larger one. `None` when no class is large
+    /// enough.
+    pub(super) fn joined(mut self, other: Self) -> Option<Self> {
+        if self.room() >= other.len() {
+            return self.append(other.filled()).then_some(self);
+        }
+        other.with_head(self.filled())
+    }
+
     /// Takes everything behind the first `count` bytes into a buffer of its own; `None` if there is nothing.
     pub(super) fn split_off(&mut self, count: usize) -> Option<Self> {
         let rest = self.filled().get(count..).filter(|rest| !rest.is_empty())?;

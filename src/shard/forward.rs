@@ -15,12 +15,16 @@ mod tunnel;
 use relay::{Progress, Relayed};
 
 use super::{
+    buffer::{Buffer, Class},
     clock::Ticks,
     connection::{Connection, Forward, Next, answer_style, problem},
     timer::OnExpiry,
     upstream::{UpstreamConnection, connect},
 };
-use crate::types::Reason;
+use crate::{
+    limits::{GATHER_TICKS, GATHERED_BYTES_MAX},
+    types::Reason,
+};
 
 /// Why an exchange with the API failed before the caller saw anything of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,9 @@ enum Failure {
 /// Forwards a request and relays its answer.
 pub(super) async fn forward(connection: &mut Connection, exchange: &mut Forward) -> Next {
     let shard = std::rc::Rc::clone(&connection.shard);
+    if let Err(reason) = gather(connection, exchange).await {
+        return fail(connection, exchange, reason).await;
+    }
     let mut kept_allowed = true;
     loop {
         let kept = kept_allowed.then(|| shard.pools.take(exchange.upstream, shard.clock.tick())).flatten();
@@ -60,6 +67,31 @@ pub(super) async fn forward(connection: &mut Connection, exchange: &mut Forward)
     }
 }
 
+/// Awaits, for a moment, the rest of a small body that came apart from its head, as many clients send it. What takes
+/// longer streams.
+async fn gather(connection: &mut Connection, exchange: &mut Forward) -> Result<(), Reason> {
+    while !exchange.body.is_done() && !exchange.expects_continue {
+        let rest = exchange.body.expects_at_least();
+        if rest == 0 || rest > GATHERED_BYTES_MAX {
+            return Ok(());
+        }
+        let mut piece = Buffer::take(Class::Medium);
+        let due = connection.shard.clock.tick() + GATHER_TICKS;
+        connection.deadline.arm(due.min(exchange.total_due), OnExpiry::CancelRead);
+        let received = connection.stream.read_cancellable(&mut piece, connection.deadline.canceller()).await;
+        connection.deadline.disarm();
+        match received {
+            Ok(count) if count > 0 => {}
+            _ if connection.deadline.expired() => return Ok(()),
+            _ => return Err(Reason::CallerGone),
+        }
+        connection.inbound = exchange.body.pass(&mut piece)?;
+        let request = std::mem::replace(&mut exchange.request, Buffer::none());
+        exchange.request = request.joined(piece).ok_or(Reason::BodyTooLarge)?;
+    }
+    Ok(())
+}
+
 async fn open(connection: &Connection, exchange: &Forward) -> Result<UpstreamConnection, Reason> {
     let shard = &connection.shard;
     let due = shard.in_millis(exchange.timeouts.connect).min(exchange.total_due);
@@ -81,7 +113,7 @@ async fn send_whole(
         exchange.request.rewind(mark);
         return Err(if repeatable { Failure::Stale(reason) } else { Failure::Final(reason) });
     }
-    arm(connection, exchange, upstream, exchange.timeouts.first_byte);
+    await_first_byte(connection, exchange, upstream);
     let progress = Progress::default();
     progress.sent.set(true);
     let result = relay::relay(connection, exchange, upstream, &progress).await;
@@ -102,6 +134,12 @@ fn stalled(connection: &Connection, exchange: &Forward) -> Reason {
 /// Gives the API until `millis` from now, or to the end of the exchange's time.
 fn arm(connection: &Connection, exchange: &Forward, upstream: &UpstreamConnection, millis: u64) {
     upstream.deadline.arm(due(connection, exchange, millis), OnExpiry::EndBoth);
+}
+
+/// Gives the API its time for the first byte of an answer, for as long as the caller waits for it.
+fn await_first_byte(connection: &Connection, exchange: &Forward, upstream: &UpstreamConnection) {
+    let due = due(connection, exchange, exchange.timeouts.first_byte);
+    upstream.deadline.arm_while_wanted(connection.shard.clock.tick(), due, connection.stream.fd());
 }
 
 fn due(connection: &Connection, exchange: &Forward, millis: u64) -> Ticks {

@@ -32,7 +32,10 @@ use std::{
 use monoio::{
     IoUringDriver, LegacyDriver, RuntimeBuilder,
     buf::{IoBuf, IoBufMut},
-    io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, OwnedReadHalf, OwnedWriteHalf, Splitable},
+    io::{
+        AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent, OwnedReadHalf,
+        OwnedWriteHalf, Splitable,
+    },
     net::{TcpListener, TcpStream, UnixStream},
 };
 
@@ -99,6 +102,11 @@ pub(super) fn run<F: Future<Output = ()>>(driver: Driver, main: F) -> io::Result
     Ok(())
 }
 
+/// Whether this shard runs on epoll.
+pub(super) fn is_epoll() -> bool {
+    monoio::utils::is_legacy()
+}
+
 /// Starts a task on this shard.
 pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
     drop(monoio::spawn(task));
@@ -110,7 +118,7 @@ pub(super) struct Listener(TcpListener);
 impl Listener {
     /// Takes over a socket that listens already.
     pub(super) fn from_socket(socket: StdListener) -> io::Result<Self> {
-        if monoio::utils::is_legacy() {
+        if is_epoll() {
             socket.set_nonblocking(true)?;
         }
         Ok(Self(TcpListener::from_std(socket)?))
@@ -142,7 +150,7 @@ impl Stream {
     /// Takes over a descriptor of a connected socket.
     pub(super) fn from_descriptor(fd: OwnedFd) -> io::Result<Self> {
         let socket = StdStream::from(fd);
-        if monoio::utils::is_legacy() {
+        if is_epoll() {
             socket.set_nonblocking(true)?;
         }
         Ok(Self(TcpStream::from_std(socket)?))
@@ -193,6 +201,29 @@ impl Stream {
     /// Sends all that is filled. The error carries how much had gone before.
     pub(super) async fn write_all(&mut self, buffer: &mut Buffer) -> Result<(), WriteError> {
         write_all(&mut self.0, buffer).await
+    }
+
+    /// The same, given up by [`Canceller::cancel`].
+    pub(super) async fn write_all_cancellable(
+        &mut self,
+        buffer: &mut Buffer,
+        canceller: &Canceller,
+    ) -> Result<(), WriteError> {
+        let mut written = 0;
+        while !buffer.is_empty() {
+            let (memory, start, end) = buffer.lend_filled();
+            let handle = canceller.0.borrow().handle();
+            let (result, slice) = self.0.cancelable_write(memory.slice(start..end), handle).await;
+            buffer.give_back(slice.into_inner(), 0);
+            match result {
+                Ok(count) if count > 0 => {
+                    written += count;
+                    buffer.consume(count);
+                }
+                _ => return Err(WriteError { written }),
+            }
+        }
+        Ok(())
     }
 
     /// Tells the peer that nothing more will be sent.
@@ -323,11 +354,30 @@ async fn read_all(mut reader: OwnedReadHalf<TcpStream>, mailbox: Rc<Mailbox>, ca
     }
 }
 
+thread_local! {
+    static TURN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A number that is higher after the kernel was entered: what was begun at a lower one has been submitted, and
+/// what had completed by then has been seen. (On epoll, where nothing is submitted later, it says nothing.)
+pub(super) fn turn() -> u64 {
+    TURN.get()
+}
+
+/// To be called with the turn in which an operation began, when it has completed.
+fn completed_since(begun: u64) {
+    if TURN.get() == begun {
+        TURN.set(begun + 1);
+    }
+}
+
 async fn write_all(writer: &mut impl AsyncWriteRent, buffer: &mut Buffer) -> Result<(), WriteError> {
     let mut written = 0;
     while !buffer.is_empty() {
         let (memory, start, end) = buffer.lend_filled();
+        let begun = turn();
         let (result, slice) = writer.write(memory.slice(start..end)).await;
+        completed_since(begun);
         buffer.give_back(slice.into_inner(), 0);
         match result {
             Ok(count) if count > 0 => {

@@ -57,7 +57,8 @@ pub(super) async fn accept_all(listener: Rc<Listener>, shard: Rc<Shard>) {
 fn admit(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr) {
     match shard.enter() {
         Some(presence) => spawn(Connection::new(shard, stream, peer, presence).serve()),
-        None => spawn(refuse(Rc::clone(shard), stream)),
+        None if shard.begin_refusal() => spawn(refuse(Rc::clone(shard), stream)),
+        None => shard.cells.record(Reason::Overloaded),
     }
 }
 
@@ -68,6 +69,8 @@ async fn refuse(shard: Rc<Shard>, mut stream: Stream) {
     let mut answer = problem(&shard, Reason::Overloaded, &shard.next_request_id(), style);
     let _ = stream.write_all(&mut answer.buffer).await; // fits the socket's own buffer
     stream.end_writing();
+    shard.next_tick().await; // closing with its request unread would reset it, and the answer with it
+    shard.end_refusal();
 }
 
 /// Serves the callers that wait at a listener already, then ends it: closing it would reset them.

@@ -140,7 +140,7 @@ async fn run(
         if draining.load(Ordering::Acquire) && !shard.is_draining() {
             shard.start_draining();
             listeners.iter().for_each(|listener| listener::end(listener, &shard));
-            shard.deadlines.expire_idle();
+            shard.deadlines.expire_idle(shard.clock.tick());
             shard.pools.clear();
         }
     }
@@ -187,7 +187,7 @@ async fn tick(shard: Rc<Shard>, ticker: Event) {
         }
         shard.begin_tick();
         if shard.is_draining() {
-            shard.deadlines.expire_idle();
+            shard.deadlines.expire_idle(shard.clock.tick());
         }
     }
 }

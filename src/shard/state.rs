@@ -24,7 +24,7 @@ use super::{
 use crate::{
     limits::{
         BUFFER_LARGE_BYTES, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS, IDLE_BUFFER_TICKS_CROWDED,
-        PIECES_PER_TURN_MAX, WAITING_CROWD,
+        PIECES_PER_TURN_MAX, REFUSALS_MAX, WAITING_CROWD,
     },
     protocol::http::FieldTable,
     snapshot::{Callers, Snapshot},
@@ -63,6 +63,7 @@ pub(super) struct Shard {
     draining: Cell<bool>,
     connections: Cell<usize>,
     waiting: Cell<usize>,
+    refusals: Cell<usize>,
     connections_max: usize,
     turns: RefCell<Vec<Waker>>,
     ticks: RefCell<Vec<Waker>>,
@@ -100,6 +101,7 @@ impl Shard {
             draining: Cell::new(false),
             connections: Cell::new(0),
             waiting: Cell::new(0),
+            refusals: Cell::new(0),
             connections_max: parts.connections_max,
             turns: RefCell::default(),
             ticks: RefCell::default(),
@@ -169,6 +171,17 @@ impl Shard {
 
     pub(super) fn end_waiting(&self) {
         self.waiting.set(self.waiting.get().saturating_sub(1));
+    }
+
+    /// Whether one more caller can be told that there are too many.
+    pub(super) fn begin_refusal(&self) -> bool {
+        let may = self.refusals.get() < REFUSALS_MAX;
+        self.refusals.update(|count| count + usize::from(may));
+        may
+    }
+
+    pub(super) fn end_refusal(&self) {
+        self.refusals.update(|count| count - 1);
     }
 
     /// Whether no more requests than those under way are wanted.

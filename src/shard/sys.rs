@@ -37,22 +37,36 @@ pub(super) fn shutdown(fd: RawFd, direction: Direction) {
     let _ = unsafe { libc::shutdown(fd, how) };
 }
 
-/// What waits to be read on a connection.
+/// What a look at a connection says of its other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waiting {
-    /// Nothing: the connection is as it should be when nobody uses it.
-    Nothing,
-    /// Bytes, the end, or an error.
-    Something,
+pub(super) enum Peer {
+    /// It is there.
+    Present,
+    /// It will send nothing more, and may still read.
+    Ended,
+    /// It has reset the connection.
+    Gone,
 }
 
-/// Looks at a connection without taking anything from it and without waiting.
-pub(super) fn peek(fd: RawFd) -> Waiting {
+/// Whether nothing waits to be read on a connection: no bytes, no end, no error.
+pub(super) fn is_quiet(fd: RawFd) -> bool {
+    peek(fd) < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+}
+
+fn peek(fd: RawFd) -> isize {
     let mut byte = MaybeUninit::<u8>::uninit();
     // SAFETY: the pointer is to one writable byte that outlives the call, and the length says one.
-    let got = unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
-    let would_block = got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
-    if would_block { Waiting::Nothing } else { Waiting::Something }
+    unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) }
+}
+
+/// Looks at the other side of a connection, without taking anything and without waiting.
+pub(super) fn look_at_peer(fd: RawFd) -> Peer {
+    match peek(fd) {
+        0 => Peer::Ended,
+        1.. => Peer::Present,
+        _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => Peer::Present,
+        _ => Peer::Gone,
+    }
 }
 
 /// Makes the close of a connection a reset, so that a peer cannot take a cut message for a whole one.

@@ -6,7 +6,7 @@
 //!
 //! What a deadline does is chosen when it is armed, so that no read or write needs a second future beside it:
 //! it ends the connection's reading or both its directions (the operation in flight then completes), gives
-//! up a read that merely waits, or wakes a task.
+//! up the read in flight, or wakes a task.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,21 +20,22 @@ use std::{
 use super::{
     clock::Ticks,
     io::Canceller,
-    sys::{self, Direction},
+    sys::{self, Direction, Peer},
 };
+use crate::limits::{HALF_CLOSED_TICKS, LOOK_TICKS};
 
 const NEVER: Ticks = Ticks::MAX;
 
 /// What happens when a deadline falls due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnExpiry {
-    /// Reading ends; something can still be sent.
-    EndReading,
     /// Reading ends because the connection was not used; it is also ended early when the shard drains.
     EndIdle,
     /// Both directions end.
     EndBoth,
-    /// The read in flight gives its buffer back.
+    /// Both directions end; before that, now and then, it is seen whether somebody still waits for what comes.
+    EndBothUnlessWanted,
+    /// The read in flight is given up; the connection goes on.
     CancelRead,
     /// The waiting task looks for itself.
     Wake,
@@ -46,14 +47,55 @@ struct Entry {
     expired: Cell<bool>,
     canceller: Rc<Canceller>,
     waker: RefCell<Option<Waker>>,
+    wanted: Cell<Wanted>,
+}
+
+/// Who waits for what a connection brings.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    by: RawFd,
+    /// When it is too late all the same.
+    until: Ticks,
+    /// Since when they will send nothing more themselves.
+    ended_since: Ticks,
+    /// They are gone.
+    gone: bool,
+}
+
+impl Wanted {
+    const BY_NOBODY: Self = Self { by: -1, until: NEVER, ended_since: NEVER, gone: false };
+
+    /// Looks at them. A caller that only ended its side may still read the answer, for a while.
+    fn look(mut self, now: Ticks) -> Self {
+        match sys::look_at_peer(self.by) {
+            Peer::Present => {}
+            Peer::Ended if self.ended_since == NEVER => self.ended_since = now,
+            Peer::Ended => self.gone = now - self.ended_since >= HALF_CLOSED_TICKS,
+            Peer::Gone => self.gone = true,
+        }
+        self
+    }
 }
 
 impl Entry {
-    fn expire(&self) {
+    /// Does what is due; returns when to come back.
+    fn expire(&self, now: Ticks) -> Ticks {
+        if self.on_expiry.get() == OnExpiry::EndBothUnlessWanted {
+            let wanted = self.wanted.get();
+            if now < wanted.until {
+                let wanted = wanted.look(now);
+                self.wanted.set(wanted);
+                if wanted.gone {
+                    sys::shutdown(self.fd, Direction::Both);
+                    return NEVER;
+                }
+                return (now + LOOK_TICKS).min(wanted.until);
+            }
+        }
         self.expired.set(true);
         match self.on_expiry.get() {
-            OnExpiry::EndReading | OnExpiry::EndIdle => sys::shutdown(self.fd, Direction::Read),
-            OnExpiry::EndBoth => sys::shutdown(self.fd, Direction::Both),
+            OnExpiry::EndIdle => sys::shutdown(self.fd, Direction::Read),
+            OnExpiry::EndBoth | OnExpiry::EndBothUnlessWanted => sys::shutdown(self.fd, Direction::Both),
             OnExpiry::CancelRead => self.canceller.cancel(),
             OnExpiry::Wake => {
                 if let Some(waker) = self.waker.borrow_mut().take() {
@@ -61,6 +103,7 @@ impl Entry {
                 }
             }
         }
+        NEVER
     }
 }
 
@@ -81,6 +124,7 @@ impl Deadlines {
             expired: Cell::new(false),
             canceller: Rc::default(),
             waker: RefCell::new(None),
+            wanted: Cell::new(Wanted::BY_NOBODY),
         });
         let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
             self.due.borrow_mut().push(NEVER);
@@ -94,23 +138,22 @@ impl Deadlines {
 
     /// Does what is due at `now`.
     pub(super) fn expire(&self, now: Ticks) {
-        self.expire_where(|due, _| due <= now);
+        self.expire_where(now, |due, _| due <= now);
     }
 
     /// Ends every connection that merely waits to be used.
-    pub(super) fn expire_idle(&self) {
-        self.expire_where(|due, entry| due != NEVER && entry.on_expiry.get() == OnExpiry::EndIdle);
+    pub(super) fn expire_idle(&self, now: Ticks) {
+        self.expire_where(now, |due, entry| due != NEVER && entry.on_expiry.get() == OnExpiry::EndIdle);
     }
 
-    fn expire_where(&self, is_due: impl Fn(Ticks, &Entry) -> bool) {
+    fn expire_where(&self, now: Ticks, is_due: impl Fn(Ticks, &Entry) -> bool) {
         let entries = self.entries.borrow();
         for (due, entry) in self.due.borrow_mut().iter_mut().zip(entries.iter()) {
             if *due == NEVER {
                 continue;
             }
             let Some(entry) = entry.as_ref().filter(|entry| is_due(*due, entry)) else { continue };
-            *due = NEVER;
-            entry.expire();
+            *due = entry.expire(now);
         }
     }
 
@@ -132,6 +175,18 @@ impl Deadline {
         self.entry.expired.set(false);
         self.entry.on_expiry.set(on_expiry);
         self.table.set(self.slot, tick.min(NEVER - 1));
+    }
+
+    /// Ends both directions at `tick`, or a little after whoever waits on `by` for the outcome is gone.
+    pub(super) fn arm_while_wanted(&self, now: Ticks, tick: Ticks, by: RawFd) {
+        let until = tick.min(NEVER - 1);
+        self.entry.wanted.set(Wanted { by, until, ..Wanted::BY_NOBODY });
+        self.arm((now + LOOK_TICKS).min(until), OnExpiry::EndBothUnlessWanted);
+    }
+
+    /// Whether whoever waited is gone.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.entry.on_expiry.get() == OnExpiry::EndBothUnlessWanted && self.entry.wanted.get().gone
     }
 
     /// Nothing is armed.

@@ -6,13 +6,16 @@ use std::{
     rc::Rc,
 };
 
-use super::{Deadlines, NEVER, OnExpiry, until};
-use crate::shard::{
-    io::{
-        Stream,
-        tests::{Task, Turn, drivers, on, pair},
+use super::{Deadline, Deadlines, NEVER, OnExpiry, until};
+use crate::{
+    limits::{HALF_CLOSED_TICKS, LOOK_TICKS},
+    shard::{
+        io::{
+            Stream,
+            tests::{Task, Turn, drivers, on, pair},
+        },
+        sys,
     },
-    sys::{self, Waiting},
 };
 
 /// No descriptor: ending its directions does nothing.
@@ -44,7 +47,7 @@ fn a_deadline_that_is_disarmed_never_falls_due() {
     deadline.arm(10, OnExpiry::Wake);
     deadline.disarm();
     table.expire(NEVER - 1);
-    table.expire_idle();
+    table.expire_idle(1);
     assert!(!deadline.expired());
 }
 
@@ -100,18 +103,17 @@ fn a_dropped_deadline_does_not_touch_its_descriptor() {
     deadline.arm(1, OnExpiry::EndBoth);
     drop(deadline);
     table.expire(1);
-    assert_eq!(sys::peek(ours.as_raw_fd()), Waiting::Nothing, "the connection is as it was");
+    assert!(sys::is_quiet(ours.as_raw_fd()), "the connection is as it was");
     let deadline = table.register(ours.as_raw_fd());
     deadline.arm(2, OnExpiry::EndBoth);
     table.expire(2);
-    assert_eq!(sys::peek(ours.as_raw_fd()), Waiting::Something, "this one was ended");
+    assert!(!sys::is_quiet(ours.as_raw_fd()), "this one was ended");
 }
 
 #[test]
 fn a_drain_ends_those_that_merely_wait_and_nobody_else() {
     let table = Rc::<Deadlines>::default();
-    let ways =
-        [OnExpiry::EndIdle, OnExpiry::EndReading, OnExpiry::EndBoth, OnExpiry::CancelRead, OnExpiry::Wake];
+    let ways = [OnExpiry::EndIdle, OnExpiry::EndBoth, OnExpiry::CancelRead, OnExpiry::Wake];
     let deadlines = ways.map(|on_expiry| {
         let deadline = table.register(NOTHING);
         deadline.arm(1000, on_expiry);
@@ -120,11 +122,69 @@ fn a_drain_ends_those_that_merely_wait_and_nobody_else() {
     let disarmed = table.register(NOTHING);
     disarmed.arm(1000, OnExpiry::EndIdle);
     disarmed.disarm();
-    table.expire_idle();
-    assert_eq!(deadlines.each_ref().map(|deadline| deadline.expired()), [true, false, false, false, false]);
+    table.expire_idle(1);
+    assert_eq!(deadlines.each_ref().map(|deadline| deadline.expired()), [true, false, false, false]);
     assert!(!disarmed.expired());
     table.expire(1000);
-    assert!(deadlines.iter().all(super::Deadline::expired), "the others keep their time");
+    assert!(deadlines.iter().all(Deadline::expired), "the others keep their time");
+}
+
+/// The descriptor whose deadline it is, the caller who waits for the outcome, and that caller's own end.
+fn wanted() -> (Rc<Deadlines>, Deadline, [TcpStream; 4]) {
+    let pair = || {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let one = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        (one, listener.accept().expect("the connection is there").0)
+    };
+    let ((api, api_end), (caller, caller_end)) = (pair(), pair());
+    let table = Rc::<Deadlines>::default();
+    let deadline = table.register(api.as_raw_fd());
+    deadline.arm_while_wanted(0, 1000, caller.as_raw_fd());
+    (table, deadline, [api, api_end, caller, caller_end])
+}
+
+#[test]
+fn what_is_wanted_goes_on_until_its_time_is_over() {
+    let (table, deadline, [api, _api_end, _caller, _caller_end]) = wanted();
+    for tick in 1..1000 {
+        table.expire(tick);
+        assert!(!deadline.expired() && !deadline.is_unwanted() && sys::is_quiet(api.as_raw_fd()), "{tick}");
+    }
+    table.expire(1000);
+    assert!(deadline.expired() && !deadline.is_unwanted());
+    assert!(!sys::is_quiet(api.as_raw_fd()), "it was ended");
+}
+
+#[test]
+fn what_nobody_wants_any_more_ends_at_the_next_look() {
+    let (table, deadline, [api, _api_end, _caller, caller_end]) = wanted();
+    socket2::SockRef::from(&caller_end).set_linger(Some(std::time::Duration::ZERO)).expect("it can be set");
+    drop(caller_end);
+    (1..=LOOK_TICKS).for_each(|tick| table.expire(tick));
+    assert!(deadline.is_unwanted() && !deadline.expired());
+    assert!(!sys::is_quiet(api.as_raw_fd()), "it was ended");
+}
+
+#[test]
+fn a_caller_that_ended_its_side_still_gets_its_answer_for_a_while() {
+    let (table, deadline, [api, _api_end, _caller, caller_end]) = wanted();
+    caller_end.shutdown(std::net::Shutdown::Write).expect("the connection is open");
+    (1..=HALF_CLOSED_TICKS).for_each(|tick| table.expire(tick));
+    assert!(!deadline.is_unwanted() && sys::is_quiet(api.as_raw_fd()));
+    let last = HALF_CLOSED_TICKS + 2 * LOOK_TICKS;
+    (HALF_CLOSED_TICKS..=last).for_each(|tick| table.expire(tick));
+    assert!(deadline.is_unwanted() && !sys::is_quiet(api.as_raw_fd()));
+}
+
+#[test]
+fn what_was_wanted_once_is_an_ordinary_deadline_when_it_is_armed_anew() {
+    let (table, deadline, [_api, _api_end, _caller, caller_end]) = wanted();
+    drop(caller_end);
+    deadline.arm(50, OnExpiry::EndBoth);
+    (1..50).for_each(|tick| table.expire(tick));
+    assert!(!deadline.expired() && !deadline.is_unwanted());
+    table.expire(50);
+    assert!(deadline.expired() && !deadline.is_unwanted());
 }
 
 #[test]

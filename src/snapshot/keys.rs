@@ -39,8 +39,9 @@ fn part(entries: Vec<KeyEntry>) -> Part {
     if entries.is_empty() {
         return Arc::default();
     }
-    // At most three of four slots are taken, and at least one is free: it ends every search.
-    let mut slots = vec![Slot::default(); entries.len() * 4 / 3 + 1];
+    // At most three of five slots are taken, so that unknown keys are found out after a few; at least one is free
+    // and ends every search.
+    let mut slots = vec![Slot::default(); entries.len() * 5 / 3 + 1];
     for entry in entries {
         let mut at = home(&entry.digest, slots.len());
         while slots[at].0.is_some() {

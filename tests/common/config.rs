@@ -91,7 +91,8 @@ pub fn key(id: &str, secret: &str, more: &str) -> String {
 /// A `[[proxy]]` to the usual target; lines may follow.
 pub fn proxy_table(name: &str, credential: &str) -> String {
     format!(
-        "[[proxy]]\n{name}\ntarget = \"api\"\ntarget_credential = \"upstream\"\nproxy_credentials = [\"{credential}\"]\n"
+        "[[proxy]]\n{name}\ntarget = \"api\"\ntarget_credential = \"upstream\"\n\
+         proxy_credentials = [\"{credential}\"]\n"
     )
 }
 

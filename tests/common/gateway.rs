@@ -18,6 +18,8 @@ use std::{
 
 use super::{Answer, Caller, Config, KEY, PATIENCE, TOKEN, get, pause};
 
+const BINARY: &str = env!("CARGO_BIN_EXE_keyferry");
+
 /// A running gateway; dropping it ends it.
 pub struct Gateway {
     child: Child,
@@ -35,23 +37,32 @@ impl Gateway {
     /// Starts a gateway and waits until it is ready.
     #[track_caller]
     pub fn start(driver: &str, config: &Config) -> Self {
-        Self::start_in(directory(), driver, config, &[])
+        Self::start_as(Command::new(BINARY), driver, config, &[])
     }
 
     /// The same, with files beside the configuration.
     #[track_caller]
     pub fn start_with_files(driver: &str, config: &Config, files: &[(&str, &str)]) -> Self {
-        Self::start_in(directory(), driver, config, files)
+        Self::start_as(Command::new(BINARY), driver, config, files)
+    }
+
+    /// The same, with a limit on its open files.
+    #[track_caller]
+    pub fn start_with_open_files(driver: &str, config: &Config, limit: usize) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), BINARY]);
+        Self::start_as(shell, driver, config, &[])
     }
 
     #[track_caller]
-    fn start_in(directory: PathBuf, driver: &str, config: &Config, files: &[(&str, &str)]) -> Self {
+    fn start_as(mut command: Command, driver: &str, config: &Config, files: &[(&str, &str)]) -> Self {
+        let directory = directory();
         let file = directory.join("keyferry.toml");
         fs::write(&file, config.text(driver)).expect("the file can be written");
         for (name, text) in files {
             fs::write(directory.join(name), text).expect("the file can be written");
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_keyferry"))
+        let mut child = command
             .args(["run", "--config"])
             .arg(&file)
             .env_remove("RUST_LOG")
@@ -63,9 +74,8 @@ impl Gateway {
         let log = Arc::default();
         let reader = child.stderr.take().map(|stderr| read_log(stderr, Arc::clone(&log)));
         let secrets = vec![KEY.into(), TOKEN.into()];
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway =
-            Self { child, log, reader, directory, addresses: Vec::new(), admin: nowhere, secrets };
+        let admin = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut gateway = Self { child, log, reader, directory, addresses: Vec::new(), admin, secrets };
         gateway.await_ready();
         gateway
     }

@@ -58,7 +58,16 @@ pub fn pause(time: Duration) {
     }
 }
 
-/// Runs `action` while a bystander on the same gateway keeps asking; every one of its requests must be answered.
+/// Does the same with every row at once, and fails if it fails for any.
+pub fn at_once<T: Sync>(rows: &[T], act: impl Fn(&T) + Sync) {
+    thread::scope(|scope| {
+        let running: Vec<_> = rows.iter().map(|row| scope.spawn(|| act(row))).collect();
+        let failed = running.into_iter().filter_map(|thread| thread.join().err()).count();
+        assert_eq!(failed, 0, "rows failed; each says above why");
+    });
+}
+
+/// Runs `action` while a bystander on the same gateway keeps asking; each of its requests must be answered.
 pub fn beside_a_bystander<T>(gateway: &Gateway, action: impl FnOnce() -> T) -> T {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -1,5 +1,7 @@
 //! Bodies of every size arrive as they were sent, and no part of one waits for the next.
 
+use std::sync::OnceLock;
+
 use crate::{
     both_drivers,
     common::{
@@ -14,6 +16,7 @@ both_drivers!(
     of_every_size,
     answers_of_every_size,
     heads_of_every_size,
+    heads_of_answers_of_every_size,
     requests_stream,
     answers_stream,
     events_stream
@@ -26,8 +29,9 @@ const SIZES: [usize; 16] = [
 ];
 
 /// Bytes in which every shift shows.
-fn pattern(count: usize) -> Vec<u8> {
-    (0..count).map(|n| (n ^ (n >> 8) ^ (n >> 15)) as u8).collect()
+fn pattern(count: usize) -> &'static [u8] {
+    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
+    &PATTERN.get_or_init(|| (0..1_500_000).map(|n| (n ^ (n >> 8) ^ (n >> 15)) as u8).collect())[..count]
 }
 
 /// The same in chunks of different sizes.
@@ -53,8 +57,8 @@ fn of_every_size(driver: &str) {
     let mut caller = gateway.connect();
     for size in SIZES {
         let body = pattern(size);
-        let fixed = request("POST", "/crm/x", &format!("Content-Length: {size}\r\n"), &body);
-        let chunked = request("POST", "/crm/x", "Transfer-Encoding: chunked\r\n", &chunks(&body));
+        let fixed = request("POST", "/crm/x", &format!("Content-Length: {size}\r\n"), body);
+        let chunked = request("POST", "/crm/x", "Transfer-Encoding: chunked\r\n", &chunks(body));
         for bytes in [fixed, chunked] {
             // Both directions at once: the API answers while nothing is read here yet.
             let mut sender =
@@ -77,14 +81,14 @@ fn answers_of_every_size(driver: &str) {
         match form {
             "/base/chunked" => {
                 exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-                exchange.send(&chunks(&body));
+                exchange.send(&chunks(body));
                 Then::Keep
             }
             "/base/close" => {
-                exchange.send(&[b"HTTP/1.1 200 OK\r\n\r\n", body.as_slice()].concat());
+                exchange.send(&[b"HTTP/1.1 200 OK\r\n\r\n", body].concat());
                 Then::Close
             }
-            _ => exchange.answer("200 OK", "", &body),
+            _ => exchange.answer("200 OK", "", body),
         }
     });
     let gateway = Gateway::start(driver, &Config::to(&api));
@@ -114,13 +118,31 @@ fn heads_of_every_size(driver: &str) {
     for size in sizes.into_iter().chain((2700..4100).step_by(50)) {
         let filler = "f".repeat(size);
         let lines = format!("X-Filler: {filler}\r\nContent-Length: 600\r\n");
-        caller.send(&request("POST", "/crm/x", &lines, &pattern(600)));
+        caller.send(&request("POST", "/crm/x", &lines, pattern(600)));
         let answer = caller.answer();
         assert_eq!(answer.status, 200, "{size}: {}", answer.text());
         assert!(
             answer.body == pattern(600) && answer.head.one("x-filler") == filler,
             "changed on the way: {size}"
         );
+    }
+}
+
+/// The same for answers, whose heads may be larger.
+fn heads_of_answers_of_every_size(driver: &str) {
+    let api = Api::start(|exchange| {
+        let path = exchange.path().to_string();
+        let size = path.rsplit('/').next().and_then(|size| size.parse().ok()).expect("a size");
+        exchange.answer("200 OK", &format!("X-Filler: {}\r\n", "f".repeat(size)), pattern(20_000))
+    });
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    let mut caller = gateway.connect();
+    let sizes = [1, 2900, 3900, 4000, 4090, 8000, 15_000, 16_000, 16_300, 16_384, 30_000, 50_000, 60_000];
+    for size in sizes.into_iter().chain((15_000..16_500).step_by(100)) {
+        caller.send(&get(&format!("/crm/{size}")));
+        let answer = caller.answer();
+        assert_eq!((answer.status, answer.head.one("x-filler").len()), (200, size));
+        assert!(answer.body == pattern(20_000), "changed on the way: {size}");
     }
 }
 
@@ -135,7 +157,7 @@ fn requests_stream(driver: &str) {
         while !latin(&exchange.wire.buffer).contains("second") {
             assert!(exchange.wire.look(PATIENCE), "ended");
         }
-        exchange.ok("read");
+        exchange.answer("200 OK", "Connection: close\r\n", b"read");
         Then::Close
     });
     let gateway = Gateway::start(driver, &Config::to(&api));

@@ -184,7 +184,8 @@ fn a_location_of_its_own(driver: &str) {
 
 fn lists_of_digests(driver: &str) {
     let api = Api::plain();
-    let more = "[[credential]]\nname = \"listed\"\ntype = \"proxy\"\nauth = \"key\"\nkey_files = [\"listed.sha256\"]\n"
+    let more = "[[credential]]\nname = \"listed\"\ntype = \"proxy\"\nauth = \"key\"\n\
+                key_files = [\"listed.sha256\"]\n"
         .to_string()
         + &proxy_table("alias = \"listed\"", "listed");
     let secrets: Vec<_> = (0..1000).map(|n| format!("listed-key-{n}-3Gf9Qx")).collect();

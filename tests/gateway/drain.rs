@@ -59,6 +59,7 @@ fn what_was_begun_is_finished(driver: &str) {
     assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
     assert!(answer.closes(), "RFC 9112 §9.6: {:#?}", answer.head);
     busy.closed_in_order();
+    drop(busy);
     assert_eq!(gateway.exit().code(), Some(0), "{}", gateway.log());
 }
 
@@ -73,6 +74,7 @@ fn a_body_on_its_way_arrives(driver: &str) {
     caller.send(b", you");
     let answer = caller.answer();
     assert_eq!((answer.status, answer.text().as_str(), answer.closes()), (200, "hello, you", true));
+    drop(caller);
     assert_eq!(gateway.exit().code(), Some(0), "{}", gateway.log());
 }
 

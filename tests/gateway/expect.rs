@@ -59,7 +59,8 @@ fn a_caller_need_not_wait(driver: &str) {
     }
 }
 
-/// Whether the caller sends its body after that is beyond anyone's knowledge: nothing more is read as a request.
+/// Whether the caller sends its body after that is beyond anyone's knowledge: nothing more is read as a
+/// request.
 fn an_early_final_answer_ends_the_connection(driver: &str) {
     let api = Api::start(|exchange| {
         exchange.skip_body();

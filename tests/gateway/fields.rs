@@ -182,7 +182,8 @@ fn trailers(driver: &str) {
     let api = Api::plain();
     let gateway = Gateway::start(driver, &Config::to(&api));
     let body = "5\r\nhello\r\n0\r\nX-Sum: 5d41\r\nX-Consumer-Id: forged\r\nx_credential_id: forged\r\n\
-                Forwarded: for=forged\r\nX-API-Key: forged\r\nAuthorization: forged\r\nConnection: x-consumer-id\r\n\r\n";
+                Forwarded: for=forged\r\nX-API-Key: forged\r\nAuthorization: forged\r\n\
+                Connection: x-consumer-id\r\n\r\n";
     let answer = gateway.ask(&request(
         "POST",
         "/crm/x",

@@ -12,7 +12,13 @@ use crate::{
     },
 };
 
-both_drivers!(what_the_api_is_told, forged_ones_are_removed, request_ids_are_fresh, without_a_consumer);
+both_drivers!(
+    what_the_api_is_told,
+    forged_ones_are_removed,
+    the_apis_own_credential_cannot_be_forged,
+    request_ids_are_fresh,
+    without_a_consumer,
+);
 
 fn what_the_api_is_told(driver: &str) {
     let api = Api::plain();
@@ -66,6 +72,23 @@ fn forged_ones_are_removed(driver: &str) {
         let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
         assert_eq!(head.fields.iter().filter(|(n, _)| plain(n) == low).count(), expected, "{name}: {text}");
     }
+}
+
+/// A field that carries the target credential comes from the gateway alone.
+fn the_apis_own_credential_cannot_be_forged(driver: &str) {
+    let api = Api::plain();
+    let more = "[[credential]]\nname = \"special\"\ntype = \"target\"\nauth = \"key\"\n\
+                header = \"X-Target-Key\"\nkey = \"target-secret-3\"\n"
+        .to_string()
+        + &proxy_table("alias = \"special\"", "callers").replace("\"upstream\"", "\"special\"");
+    let mut gateway = Gateway::start(driver, &Config { more, ..Config::to(&api) });
+    gateway.keep_secret("target-secret-3");
+    let lines = "X-Target-Key: forged\r\nx-target-key: forged\r\nX_Target_Key: forged\r\n\
+                 Connection: x-target-key\r\n";
+    assert_eq!(gateway.ask(&request("GET", "/special/x", lines, b"")).status, 200);
+    let head = api.only().head;
+    assert_eq!(head.one("x-target-key"), "target-secret-3");
+    assert!(!latin(&head.raw).contains("forged"), "{head:#?}");
 }
 
 fn request_ids_are_fresh(driver: &str) {

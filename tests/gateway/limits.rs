@@ -16,6 +16,7 @@ both_drivers!(
     of_a_chunked_body,
     of_what_surrounds_chunks,
     of_connections,
+    of_open_files,
     without_an_end,
 );
 
@@ -160,6 +161,23 @@ fn of_connections(driver: &str) {
         caller.send(&get("/crm/x"));
         caller.answer().status == 200
     });
+}
+
+/// More callers than the process may open files for: some are refused, and the others are served.
+fn of_open_files(driver: &str) {
+    let api = Api::plain();
+    let gateway = Gateway::start_with_open_files(driver, &Config::to(&api), 256);
+    let mut first = gateway.connect();
+    first.still_served();
+    let crowd: Vec<_> = (0..300).map(|_| gateway.connect()).collect();
+    first.still_served();
+    drop(crowd);
+    eventually("there is room again", || {
+        let Ok(mut caller) = Caller::to(gateway.address()) else { return false };
+        caller.send(&get("/crm/x"));
+        matches!(caller.wire.head(), Some(Ok(head)) if head.line.starts_with("HTTP/1.1 200 "))
+    });
+    first.still_served();
 }
 
 /// Callers that send without an end are cut, and a bystander is served.

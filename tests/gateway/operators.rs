@@ -76,7 +76,11 @@ fn the_log_names_no_secret(driver: &str) {
     gateway.keep_secret("cookie-of-a-caller");
     for bytes in [
         get("/crm/x"),
-        format!("GET /crm/{KEY}?k={TOKEN} HTTP/1.1\r\nHost: gw\r\nX-API-Key: {near}\r\nCookie: cookie-of-a-caller\r\n\r\n").into_bytes(),
+        format!(
+            "GET /crm/{KEY}?k={TOKEN} HTTP/1.1\r\nHost: gw\r\nX-API-Key: {near}\r\n\
+             Cookie: cookie-of-a-caller\r\n\r\n"
+        )
+        .into_bytes(),
         format!("GET /crm/{KEY} HTTP/1.1\r\nHost: gw\r\nX-API-Key : {KEY}\r\n\r\n").into_bytes(),
         format!("{KEY} / HTTP/1.1\r\nX-API-Key: {KEY}\r\n\r\n").into_bytes(),
     ] {
@@ -92,7 +96,8 @@ fn a_plaintext_key_is_not_shown(driver: &str) {
     let api = Api::plain();
     let secret = "plain-key-4Lk8Tz2Wq9Xv6Rn1";
     let more = format!(
-        "[[credential]]\nname = \"plain\"\ntype = \"proxy\"\nauth = \"key\"\nkeys = [{{ id = \"p1\", key = \"{secret}\" }}]\n"
+        "[[credential]]\nname = \"plain\"\ntype = \"proxy\"\nauth = \"key\"\n\
+         keys = [{{ id = \"p1\", key = \"{secret}\" }}]\n"
     ) + &crate::common::config::proxy_table("alias = \"plain\"", "plain");
     let mut gateway = Gateway::start(driver, &Config { more, ..Config::to(&api) });
     gateway.keep_secret(secret);

@@ -116,8 +116,8 @@ fn pipelined(driver: &str) {
     }
 }
 
-/// Ten requests, some with bodies, the sixth with a wrong key, and their answers. A refusal ends the connection
-/// unless the body is there with its head, so the sixth has one only if all come in one piece.
+/// Ten requests, some with bodies, the sixth with a wrong key, and their answers. A refusal ends the
+/// connection unless the body is there with its head, so the sixth has one only if all come in one piece.
 fn ten_requests(in_one_piece: bool) -> (Vec<u8>, Vec<Option<String>>) {
     let (mut bytes, mut expected) = (Vec::new(), Vec::new());
     for n in 0..10 {

@@ -19,11 +19,14 @@ fn target(api: &Api, name: &str, path: &str, more: &str) -> String {
     format!("[[target]]\nname = \"{name}\"\nurl = \"http://{}{path}\"\n{more}\n", api.address)
 }
 
+fn with_host(host: &str, path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {KEY}\r\n\r\n").into()
+}
+
 /// Asserts that this request reaches the API as this target.
 #[track_caller]
 fn leads(gateway: &Gateway, api: &Api, host: &str, path: &str, to: &str) {
-    let answer =
-        gateway.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {KEY}\r\n\r\n").as_bytes());
+    let answer = gateway.ask(&with_host(host, path));
     assert_eq!(answer.status, 200, "{host} {path}: {}", answer.text());
     assert_eq!(api.only().head.line, format!("GET {to} HTTP/1.1"), "{host} {path}");
 }
@@ -64,10 +67,13 @@ fn by_host(driver: &str) {
         ("CRM.Example", "/v2/x", "/base/v2/x"),
         ("crm.example:8080", "/v2/x", "/base/v2/x"),
         ("crm.example", "/", "/base/"),
+        ("crm.example", "/a/../b/%7Ec", "/base/b/~c"),
         ("gw", "/crm/x", "/base/x"),
     ] {
         leads(&gateway, &api, host, path, to);
     }
+    let above = gateway.ask(&with_host("crm.example", "/../x"));
+    above.refused(400, "path-invalid");
     for host in ["other.example", "x.crm.example", "crm.example.other"] {
         let answer =
             gateway.ask(format!("GET /v2/x HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {KEY}\r\n\r\n").as_bytes());
@@ -94,6 +100,15 @@ fn the_host_is_the_targets_or_the_callers(driver: &str) {
     gateway.get("/keeps/x");
     let seen = api.only();
     assert_eq!((seen.head.one("host"), seen.head.line.as_str()), ("gw.example", "GET /x HTTP/1.1"));
+    // RFC 9112 §3.2: HTTP/1.0 may leave it out; what stands for it then is not the caller's word.
+    let lines = "X-API-Key: KEY\r\nX-Forwarded-Host: forged\r\n".replace("KEY", KEY);
+    for path in ["/crm/x", "/keeps/x"] {
+        let answer = gateway.ask(format!("GET {path} HTTP/1.0\r\n{lines}\r\n").as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let head = api.only().head;
+        assert_eq!(head.one("host"), api.address.to_string());
+        assert!(!head.has("x-forwarded-host"), "{head:#?}");
+    }
 }
 
 fn out_of_service(driver: &str) {

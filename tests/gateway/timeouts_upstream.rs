@@ -7,8 +7,8 @@ use socket2::{Domain, Socket, Type};
 use crate::{
     both_drivers,
     common::{
-        Answer, Api, Config, Gateway, Then, beside_a_bystander, config::proxy_table, eventually, get,
-        request, steps::steps,
+        Answer, Api, Config, Gateway, Then, at_once, beside_a_bystander, config::proxy_table, eventually,
+        get, request, steps::steps,
     },
 };
 
@@ -84,9 +84,9 @@ fn to_begin_its_answer(driver: &str) {
 }
 
 fn to_go_on_with_a_head(driver: &str) {
-    for bytes in
-        [b"H".as_slice(), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"]
-    {
+    let parts: [&[u8]; 3] =
+        [b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"];
+    at_once(&parts, |bytes| {
         let api = stopping(bytes);
         let gateway = gateway(driver, &api, "first_byte = \"300ms\"\nbody = \"300ms\"");
         let answer = ask(&gateway);
@@ -95,23 +95,24 @@ fn to_go_on_with_a_head(driver: &str) {
             answer.status == 504 && ["first-byte-timeout", "upstream-stalled"].contains(&word.as_str()),
             "{word}"
         );
-    }
+    });
 }
 
 fn to_go_on_with_a_body(driver: &str) {
-    for bytes in [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello".as_slice(),
+    let parts: [&[u8]; 5] = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
         b"HTTP/1.1 200 OK\r\n\r\nhello",
-    ] {
+    ];
+    at_once(&parts, |bytes| {
         let api = stopping(bytes);
         let gateway = gateway(driver, &api, "body = \"300ms\"");
         let answer = ask(&gateway);
         assert!(answer.status == 200 && !answer.whole, "it must be seen to be cut: {answer:#?}");
         eventually("the outcome is counted", || gateway.outcomes("upstream-stalled") == 1);
-    }
+    });
 }
 
 fn in_all(driver: &str) {

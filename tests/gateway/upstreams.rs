@@ -7,11 +7,12 @@ use std::{
 
 use crate::{
     both_drivers,
-    common::{Api, Config, Gateway, Then, config::proxy_table, eventually, get, request},
+    common::{Api, Caller, Config, Gateway, Then, config::proxy_table, eventually, get, request},
 };
 
 both_drivers!(
     over_ipv6,
+    over_both_families,
     by_name,
     nobody_listens,
     a_name_without_address,
@@ -29,9 +30,21 @@ fn over_ipv6(driver: &str) {
     let head = api.only().head;
     assert_eq!(head.one("x-forwarded-for"), "::1");
     assert_eq!(head.one("host"), format!("[::1]:{}", api.address.port()));
-    let mut other = crate::common::Caller::to(gateway.addresses[1]).expect("the second listener listens");
+    let mut other = Caller::to(gateway.addresses[1]).expect("the second listener listens");
     other.still_served();
     assert_eq!(api.only().head.one("x-forwarded-for"), "127.0.0.1");
+}
+
+/// A listener of both families names a caller of IPv4 as such.
+fn over_both_families(driver: &str) {
+    let api = Api::plain();
+    let gateway = Gateway::start(driver, &Config { listeners: vec!["[::]:0".into()], ..Config::to(&api) });
+    for host in ["127.0.0.1", "[::1]"] {
+        let address = format!("{host}:{}", gateway.address().port()).parse().expect("an address");
+        let mut caller = Caller::to(address).expect("it listens on both");
+        caller.still_served();
+        assert_eq!(api.only().head.one("x-forwarded-for"), host.trim_matches(['[', ']']));
+    }
 }
 
 /// A name may have several addresses: one that refuses is not the end.

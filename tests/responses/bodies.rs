@@ -71,8 +71,10 @@ fn cut_ones(driver: &str) {
 
 /// A caller of HTTP/1.0 knows no chunks: it gets the plain bytes, and the close is their end.
 fn to_http_1_0(driver: &str) {
+    let kept = "GET /crm/x HTTP/1.0\r\nConnection: keep-alive";
     let section = "RFC 9112 §6.1";
-    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n, you!\r\n0\r\nX-A: b\r\n\r\n";
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                    5\r\nhello\r\n6\r\n, you!\r\n0\r\nX-A: b\r\n\r\n";
     let line = "GET /crm/x HTTP/1.0";
     run(
         driver,
@@ -91,6 +93,22 @@ fn to_http_1_0(driver: &str) {
             )
             .to(line)
             .framed(Framing::Fixed(5)),
+            passed("chunks, although kept alive", section, 200, "hello, you!", chunked)
+                .to(kept)
+                .framed(Framing::UntilClose),
+            passed(
+                "until the close, although kept alive",
+                section,
+                200,
+                "hello",
+                b"HTTP/1.1 200 OK\r\n\r\nhello",
+            )
+            .closes()
+            .to(kept)
+            .framed(Framing::UntilClose),
+            passed("nothing, kept alive", section, 204, "", b"HTTP/1.1 204 No Content\r\n\r\n")
+                .to(kept)
+                .has(&["keep-alive"]),
             cut(
                 "a fixed length that is cut",
                 "RFC 9112 §8",

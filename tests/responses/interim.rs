@@ -35,6 +35,16 @@ fn around_the_final_one(driver: &str) {
                 &behind(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
             ),
             passed("102", "RFC 2518 §10.1", 200, "ok", &behind(b"HTTP/1.1 102 Processing\r\n\r\n")),
+            refused(
+                "one with a length",
+                "RFC 9110 §8.6",
+                &behind(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 38\r\n\r\n"),
+            ),
+            refused(
+                "one with a coding",
+                "RFC 9112 §6.1",
+                &behind(b"HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            ),
             passed("sixteen", section, 200, "ok", &many(16)),
             refused("seventeen", section, &many(17)).closes(),
             refused(

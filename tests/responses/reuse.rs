@@ -1,14 +1,18 @@
 //! RFC 9112 §9.3 and §9.3.1: which connections to an API are used again, and which requests are repeated.
 //!
-//! A connection that carries one byte more than its answers is never used again, and that byte reaches nobody.
+//! A connection that carries one byte more than its answers is never used again, and that byte reaches
+//! nobody.
+
+use std::time::Duration;
 
 use crate::{
     both_drivers,
-    common::{Api, Config, Exchange, Gateway, Then, eventually, get, request, steps::steps},
+    common::{Api, Config, Exchange, Gateway, Then, at_once, eventually, get, pause, request, steps::steps},
 };
 
 both_drivers!(
     a_clean_one_is_used_again,
+    one_that_rested_is_used_again,
     one_with_more_bytes_is_not,
     one_that_speaks_unasked_is_not,
     one_whose_end_was_announced_is_not,
@@ -81,11 +85,11 @@ fn one_with_more_bytes_is_not(driver: &str) {
 }
 
 fn one_that_speaks_unasked_is_not(driver: &str) {
-    for unasked in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
-        "HTTP/1.1 408 Late\r\nConnection: close\r\n\r\n",
-        "x",
-    ] {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+    let late = "HTTP/1.1 408 Late\r\nConnection: close\r\n\r\n";
+    let (soon, later) = (Duration::ZERO, Duration::from_millis(1500));
+    let rows = [(answer, soon), (late, soon), ("x", soon), (answer, later), ("x", later)];
+    at_once(&rows, |&(unasked, rest)| {
         let (test, stepped) = steps();
         let api = Api::start(move |exchange| {
             if exchange.path() != "/base/first" {
@@ -100,11 +104,29 @@ fn one_that_speaks_unasked_is_not(driver: &str) {
         let gateway = Gateway::start(driver, &Config::to(&api));
         assert_eq!(gateway.get("/crm/first").text(), "/base/first");
         let dirty = api.only().connection;
+        pause(rest);
         test.step();
         for _ in 0..3 {
             assert_ne!(served_on(&gateway, &api), dirty, "{unasked:?}");
         }
-    }
+    });
+}
+
+/// Connections that rest for a while, each for another time, are as good as before.
+fn one_that_rested_is_used_again(driver: &str) {
+    let api = Api::start(own_path);
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    let rests: Vec<u64> = (0..24).map(|n| 400 + n * 40).collect();
+    at_once(&rests, |rest| {
+        let mut caller = gateway.connect();
+        for _ in 0..3 {
+            caller.send(&request("POST", "/crm/x", "Content-Length: 2\r\n", b"hi"));
+            let answer = caller.answer();
+            assert_eq!((answer.status, answer.text().as_str()), (200, "/base/x"), "after {rest} ms");
+            pause(Duration::from_millis(*rest));
+        }
+    });
+    assert!(api.connections() <= rests.len(), "{} connections", api.connections());
 }
 
 fn one_whose_end_was_announced_is_not(driver: &str) {

@@ -49,6 +49,8 @@ pub(in crate::shard) struct Forward {
     pub(in crate::shard) keep_alive: bool,
     /// Whether the caller asked for WebSocket and the proxy tunnels it.
     pub(in crate::shard) websocket: bool,
+    /// Whether the caller sends its body only when it is told to.
+    pub(in crate::shard) expects_continue: bool,
     pub(in crate::shard) request_id: RequestId,
 }
 
@@ -101,6 +103,7 @@ struct Facts {
     version: Version,
     keep_alive: bool,
     websocket: bool,
+    expects_continue: bool,
     request_id: RequestId,
 }
 
@@ -154,6 +157,7 @@ fn judge(
         version: head.version,
         keep_alive: head.keep_alive,
         websocket,
+        expects_continue: head.expects_continue,
         request_id,
     };
     Judged::Permitted(Rewritten { head_length, body, forward })
@@ -179,7 +183,8 @@ fn refuse_routed(
         }
         _ => None,
     };
-    let keeps_alive = !matches!(reason, Reason::PathInvalid | Reason::CredentialAmbiguous);
+    let keeps_alive =
+        !matches!(reason, Reason::PathInvalid | Reason::TargetInvalid | Reason::CredentialAmbiguous);
     let close = body.is_none() || !keeps_alive || !head.keep_alive || connection.shard.is_draining();
     let style = Style {
         challenge,
@@ -269,6 +274,7 @@ fn complete(connection: &mut Connection, mut inbound: Buffer, rewritten: Rewritt
         version: forward.version,
         keep_alive: forward.keep_alive,
         websocket: forward.websocket,
+        expects_continue: forward.expects_continue,
         request_id,
     })
 }

@@ -153,7 +153,7 @@ impl Connection {
         if self.inbound.is_none() {
             self.wait(wait_millis).await?;
         }
-        self.deadline.arm(self.shard.in_millis(callers.head_millis), OnExpiry::EndReading);
+        self.deadline.arm(self.shard.in_millis(callers.head_millis), OnExpiry::CancelRead);
         let mut scanner = HeadScanner::default();
         let mut skipped = 0;
         loop {
@@ -164,6 +164,14 @@ impl Connection {
                     length => {
                         buffer.consume(length);
                         skipped += 1;
+                        if buffer.is_empty() {
+                            // It belongs to the request before: nothing has begun, and nothing is late.
+                            self.inbound = None;
+                            self.wait(wait_millis).await?;
+                            self.deadline
+                                .arm(self.shard.in_millis(callers.head_millis), OnExpiry::CancelRead);
+                            continue;
+                        }
                     }
                 }
             }
@@ -184,7 +192,8 @@ impl Connection {
         if buffer.room() == 0 {
             return Err(NoRequest::Refused(which_is_long(Reason::HeadTooLarge, &buffer, limits)));
         }
-        let received = self.stream.read(&mut buffer).await;
+        // Given up when it takes too long, rather than ended: the caller is listened to while it gets its 408.
+        let received = self.stream.read_cancellable(&mut buffer, self.deadline.canceller()).await;
         let nothing_yet = buffer.is_empty();
         self.inbound = Some(buffer);
         match received {

@@ -6,12 +6,12 @@
 use std::cell::Cell;
 
 use super::{
-    Failure, arm, due,
+    Failure, arm, await_first_byte, due,
     translate::{Final, Step, translate},
 };
 use crate::{
     limits::{BUFFER_MEDIUM_BYTES, HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX},
-    protocol::h1::HeadScanner,
+    protocol::{h1::HeadScanner, http::Version},
     shard::{
         body::Body,
         buffer::{Buffer, Class},
@@ -46,6 +46,8 @@ pub(super) struct Progress {
     pub(super) sent: Cell<bool>,
     /// The caller has a part of the answer: nothing else can be told any more.
     pub(super) begun: Cell<bool>,
+    /// The answer is here whole: whatever becomes of the request, it can be told.
+    pub(super) answered: Cell<bool>,
 }
 
 /// Awaits the answer and relays it.
@@ -74,7 +76,7 @@ pub(super) async fn relay(
                 write(connection, exchange, &mut head).await.map_err(Failure::Final)?;
                 progress.begun.set(false); // another answer may still follow
                 if progress.sent.get() {
-                    arm(connection, exchange, upstream, exchange.timeouts.first_byte);
+                    await_first_byte(connection, exchange, upstream);
                 }
             }
             Step::Switch { mut head } => {
@@ -114,22 +116,48 @@ async fn receive_head(
             }
         }
         let nothing_yet = response.is_empty() && !not_the_first;
-        match upstream.stream.read(response).await {
-            Ok(count) if count > 0 => {
-                if nothing_yet {
-                    arm(connection, exchange, upstream, exchange.timeouts.body);
-                }
-            }
-            _ if upstream.deadline.expired() => {
-                return Err(Failure::Final(late(connection, exchange, nothing_yet)));
-            }
-            _ if nothing_yet && exchange.method.is_idempotent() => {
+        if !response.is_empty() {
+            arm(connection, exchange, upstream, exchange.timeouts.body);
+        }
+        let (received, ending) = read(upstream, response).await;
+        match (received, ending) {
+            (Some(_), _) => {}
+            (None, Ending::Late) => return Err(Failure::Final(late(connection, exchange, nothing_yet))),
+            (None, Ending::Unwanted) => return Err(Failure::Final(Reason::CallerGone)),
+            (None, _) if nothing_yet && exchange.method.is_idempotent() => {
                 return Err(Failure::Stale(Reason::UpstreamClosed));
             }
-            _ if nothing_yet => return Err(Failure::Final(Reason::UpstreamClosed)),
-            _ => return Err(Failure::Final(Reason::ResponseInvalid)), // half a head is none
+            (None, _) if nothing_yet => return Err(Failure::Final(Reason::UpstreamClosed)),
+            (None, _) => return Err(Failure::Final(Reason::ResponseInvalid)), // half a head is none
         }
     }
+}
+
+/// How reading from an API ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It sent its end.
+    Orderly,
+    /// The connection broke.
+    Broken,
+    /// It took too long.
+    Late,
+    /// The caller is gone.
+    Unwanted,
+}
+
+/// Reads from the API within what is armed. Afterwards nothing is armed: while the caller takes its time the API
+/// is not late. `None` for no bytes, for the reason beside it.
+async fn read(upstream: &mut UpstreamConnection, buffer: &mut Buffer) -> (Option<usize>, Ending) {
+    let received = upstream.stream.read(buffer).await;
+    upstream.deadline.disarm();
+    let ending = match received {
+        _ if upstream.deadline.expired() => Ending::Late,
+        _ if upstream.deadline.is_unwanted() => Ending::Unwanted,
+        Ok(_) => Ending::Orderly,
+        Err(_) => Ending::Broken,
+    };
+    (received.ok().filter(|count| *count > 0), ending)
 }
 
 fn late(connection: &Connection, exchange: &Forward, nothing_yet: bool) -> Reason {
@@ -152,6 +180,7 @@ async fn relay_body(
     let mut relayed = piece.len();
     let mut pieces = 0;
     loop {
+        progress.answered.set(body.is_done());
         if let Err(reason) = write(connection, exchange, &mut piece).await {
             return Relayed::Cut(reason);
         }
@@ -165,7 +194,6 @@ async fn relay_body(
         relayed += piece.len();
         connection.shard.after_piece(&mut pieces).await;
     }
-    connection.deadline.disarm();
     connection.shard.pools.saw_large(exchange.upstream, relayed > BUFFER_MEDIUM_BYTES);
     let sent = progress.sent.get();
     Relayed::Whole { upstream_keeps: upstream_keeps && clean && sent, caller_keeps, caller_is_sending: !sent }
@@ -189,18 +217,18 @@ async fn next_piece(
         *piece = Buffer::take(Class::Large);
     }
     arm(connection, exchange, upstream, exchange.timeouts.body);
-    match upstream.stream.read(piece).await {
-        Ok(0) if !upstream.deadline.expired() => {
+    match read(upstream, piece).await {
+        (Some(_), _) => {
+            let beyond = body.pass(piece).map_err(|_| Reason::UpstreamCut)?;
+            Ok(beyond.is_none())
+        }
+        (None, Ending::Orderly) => {
             body.sender_ended().map_err(|_| Reason::UpstreamCut)?;
             body.put_end(piece);
             Ok(true)
         }
-        Ok(count) if count > 0 => {
-            let beyond = body.pass(piece).map_err(|_| Reason::UpstreamCut)?;
-            Ok(beyond.is_none())
-        }
-        _ if upstream.deadline.expired() => Err(super::stalled(connection, exchange)),
-        _ => Err(Reason::UpstreamCut),
+        (None, Ending::Late) => Err(super::stalled(connection, exchange)),
+        (None, Ending::Broken | Ending::Unwanted) => Err(Reason::UpstreamCut),
     }
 }
 
@@ -211,7 +239,16 @@ async fn write(connection: &mut Connection, exchange: &Forward, piece: &mut Buff
     }
     let millis = connection.shard.callers().body_millis;
     connection.deadline.arm(due(connection, exchange, millis), OnExpiry::EndBoth);
-    let written = connection.stream.write_all(piece).await;
+    // An HTTP/1.0 caller may have nothing but the end of the connection to tell it that a body is whole: its
+    // connection must not be ended in order by a deadline, but reset afterwards.
+    let written = match exchange.version {
+        Version::Http11 => connection.stream.write_all(piece).await,
+        Version::Http10 => {
+            connection.deadline.arm(due(connection, exchange, millis), OnExpiry::CancelRead);
+            connection.stream.write_all_cancellable(piece, connection.deadline.canceller()).await
+        }
+    };
+    connection.deadline.disarm();
     match written {
         Ok(()) => Ok(()),
         Err(_) if connection.deadline.expired() => Err(Reason::CallerStalled),

@@ -8,6 +8,7 @@
 use std::{
     cell::Cell,
     future::Future,
+    os::fd::RawFd,
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
@@ -46,6 +47,7 @@ pub(super) async fn exchange(
         shard: Rc::clone(&connection.shard),
         millis: exchange.timeouts.first_byte,
         total: exchange.total_due,
+        caller: connection.stream.fd(),
     };
     let result = {
         let pumping = pin!(pump.run(Rc::clone(&beyond)));
@@ -67,11 +69,16 @@ struct Patience {
     shard: Rc<Shard>,
     millis: u64,
     total: Ticks,
+    caller: RawFd,
 }
 
 impl Patience {
-    fn begin(&self) {
-        self.deadline.arm(self.shard.in_millis(self.millis).min(self.total), OnExpiry::EndBoth);
+    /// Unless an answer has begun, or it was too late already.
+    fn begin(&self, progress: &Progress) {
+        if !progress.begun.get() && !self.deadline.expired() {
+            let due = self.shard.in_millis(self.millis).min(self.total);
+            self.deadline.arm_while_wanted(self.shard.clock.tick(), due, self.caller);
+        }
     }
 }
 
@@ -89,10 +96,11 @@ async fn both(
             match end {
                 Ok(()) => {
                     progress.sent.set(true);
-                    patience.begin();
+                    patience.begin(progress);
                 }
                 // It may have answered and ended its side: the answer decides.
-                Err(PumpEnd::Api) => patience.begin(),
+                Err(PumpEnd::Api) => patience.begin(progress),
+                Err(PumpEnd::Final(_)) if progress.answered.get() => {}
                 Err(PumpEnd::Final(reason)) if progress.begun.get() => {
                     return Poll::Ready(Ok(Relayed::Cut(reason)));
                 }
@@ -181,12 +189,15 @@ impl Pump {
     }
 
     async fn read(&mut self, beyond: &Cell<Option<Buffer>>) -> Result<(), PumpEnd> {
-        if self.piece.class() != Class::Large {
-            self.piece = Buffer::take(Class::Large);
+        let class = Class::holding(usize::try_from(self.body.expects_at_least()).unwrap_or(0).max(1));
+        let class =
+            if self.body.expects_at_least() == 0 { Class::Large } else { class.unwrap_or(Class::Large) };
+        if self.piece.class() != class {
+            self.piece = Buffer::take(class);
         }
         let due = self.shard.in_millis(self.shard.callers().body_millis).min(self.total_due);
-        self.caller_deadline.arm(due, OnExpiry::EndReading);
-        let received = self.caller.read(&mut self.piece).await;
+        self.caller_deadline.arm(due, OnExpiry::CancelRead);
+        let received = self.caller.read_cancellable(&mut self.piece, self.caller_deadline.canceller()).await;
         self.caller_deadline.disarm();
         match received {
             Ok(count) if count > 0 => {

@@ -24,18 +24,25 @@ pub(in crate::shard) async fn connect(
     deadline: &Deadline,
     due: Ticks,
 ) -> Result<UpstreamConnection, Reason> {
-    deadline.arm(due, OnExpiry::Wake);
     let first = shard.pools.next_turn(id);
+    let mut late = false;
     let mut tried = 0;
     let result = loop {
-        let Some(address) = address(shard, id, first, tried) else {
-            break Err(if tried == 0 { Reason::UpstreamUnresolved } else { Reason::UpstreamUnreachable });
+        let Some(Choice { address, left }) = choose(shard, id, first, tried) else {
+            break Err(match (tried, late) {
+                (0, _) => Reason::UpstreamUnresolved,
+                (_, true) => Reason::ConnectTimeout,
+                (_, false) => Reason::UpstreamUnreachable,
+            });
         };
+        // An address that does not answer must not use up the time of the others.
+        let now = shard.clock.tick();
+        deadline.arm(now + due.saturating_sub(now).div_ceil(left), OnExpiry::Wake);
         match timer::until(deadline, Stream::connect(address)).await {
-            None => break Err(Reason::ConnectTimeout),
             Some(Ok(stream)) => break Ok(stream),
-            Some(Err(_)) => tried += 1,
+            outcome => late = outcome.is_none(),
         }
+        tried += 1;
     };
     deadline.disarm();
     let stream = result?;
@@ -44,13 +51,18 @@ pub(in crate::shard) async fn connect(
     Ok(UpstreamConnection { deadline: watch, stream, reused: false })
 }
 
-/// The address for the `tried`-th attempt of the exchange whose turn is `first`.
-fn address(shard: &Shard, id: UpstreamId, first: usize, tried: usize) -> Option<SocketAddr> {
+/// An address to try, and how many attempts are left with this one.
+struct Choice {
+    address: SocketAddr,
+    left: Ticks,
+}
+
+/// What the `tried`-th attempt of the exchange whose turn is `first` goes to.
+fn choose(shard: &Shard, id: UpstreamId, first: usize, tried: usize) -> Option<Choice> {
     shard.with_snapshot(|snapshot| {
         let addresses = &snapshot.upstream(id)?.addresses;
-        if tried >= addresses.len().min(ADDRESSES_TRIED_MAX) {
-            return None;
-        }
-        addresses.get(first.wrapping_add(tried) % addresses.len()).copied()
+        let left = addresses.len().min(ADDRESSES_TRIED_MAX).checked_sub(tried).filter(|left| *left > 0)?;
+        let address = *addresses.get(first.wrapping_add(tried) % addresses.len())?;
+        Some(Choice { address, left: Ticks::try_from(left).unwrap_or(1) })
     })
 }

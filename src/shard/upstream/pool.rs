@@ -14,8 +14,8 @@ use crate::{
     shard::{
         buffer::{Buffer, Class},
         clock::Ticks,
-        io::{ArmedStream, Look},
-        sys::{self, Waiting},
+        io::{self, ArmedStream, Look},
+        sys,
         timer::Deadline,
     },
     snapshot::UpstreamId,
@@ -30,19 +30,25 @@ pub(in crate::shard) struct UpstreamConnection {
     pub(in crate::shard) reused: bool,
 }
 
+/// Connections that are passed over for one that needs no system call to look at.
+const TURN_SEARCH_MAX: usize = 16;
+
 struct Idle {
     connection: UpstreamConnection,
     since: Ticks,
     until: Ticks,
+    /// The turn in which the read in flight was begun.
+    turn: u64,
 }
 
 impl Idle {
-    /// Whether nothing has arrived.
+    /// Whether nothing has arrived. A read that was begun in this very turn lies in a queue that the kernel has
+    /// not seen, and says nothing: only the kernel can tell then.
     fn is_quiet(&mut self) -> bool {
         match self.connection.stream.look() {
-            Look::Quiet => true,
+            Look::Quiet if self.turn < io::turn() && !io::is_epoll() => true,
+            Look::Quiet | Look::Unarmed => sys::is_quiet(self.connection.stream.fd()),
             Look::Arrived => false,
-            Look::Unarmed => sys::peek(self.connection.stream.fd()) == Waiting::Nothing,
         }
     }
 }
@@ -57,6 +63,18 @@ struct Pool {
 }
 
 impl Pool {
+    /// The connection used last, but rather one whose read the kernel has seen.
+    fn pop(&mut self) -> Option<Idle> {
+        let turn = io::turn();
+        let recent = self.idle.iter().rev().take(TURN_SEARCH_MAX);
+        let behind = recent.take_while(|idle| idle.turn == turn).count();
+        let at = self.idle.len().checked_sub(behind + 1).filter(|_| behind < TURN_SEARCH_MAX);
+        match at {
+            Some(at) => Some(self.idle.remove(at)),
+            None => self.idle.pop(),
+        }
+    }
+
     fn response_class(&self) -> Class {
         if self.large_responses { Class::Large } else { Class::Medium }
     }
@@ -79,7 +97,7 @@ impl Pools {
     /// A kept connection to a target, fit for use.
     pub(in crate::shard) fn take(&self, id: UpstreamId, now: Ticks) -> Option<UpstreamConnection> {
         self.with(id, |pool| {
-            while let Some(mut idle) = pool.idle.pop() {
+            while let Some(mut idle) = pool.pop() {
                 if idle.until > now && idle.is_quiet() {
                     return Some(idle.connection);
                 }
@@ -102,7 +120,7 @@ impl Pools {
         self.with(id, |pool| {
             if pool.idle.len() < max {
                 connection.stream.arm(Buffer::take(pool.response_class()));
-                pool.idle.push(Idle { connection, since, until });
+                pool.idle.push(Idle { connection, since, until, turn: io::turn() });
             }
         });
     }
