@@ -138,18 +138,26 @@ fn last_chunks_and_trailers(driver: &str) {
 
 fn well_formed_ones(driver: &str) {
     let section = "RFC 9112 §7.1";
-    let bytewise = [b"1\r\nx\r\n".repeat(50).as_slice(), b"0\r\n\r\n"].concat();
-    run(driver, &[
-        forwarded("an extension with a value", section, LINE, &post(b"5;a=b\r\nhello\r\n0\r\n\r\n")).has(&["hello"]).lacks(&["a=b"]),
-        forwarded("an extension without a value", section, LINE, &post(b"5;abc\r\nhello\r\n0\r\n\r\n")).has(&["hello"]).lacks(&["abc"]),
-        forwarded("two extensions", section, LINE, &post(b"5;a=b;c\r\nhello\r\n0;d\r\n\r\n")).has(&["hello"]),
-        forwarded("upper case and lower case", section, LINE, &post(b"A\r\n0123456789\r\na\r\nabcdefghij\r\n0\r\n\r\n")).has(&["0123456789abcdefghij"]),
-        forwarded("leading zeros", section, LINE, &post(b"0005\r\nhello\r\n0000\r\n\r\n")).has(&["hello"]),
-        forwarded("an empty body", section, LINE, &post(b"0\r\n\r\n")).lacks(&["content-length"]),
-        forwarded("many chunks", section, LINE, &post(&bytewise)).has(&["xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"]),
-        forwarded("a line end in the data", section, LINE, &post(b"7\r\n0\r\n\r\nab\r\n0\r\n\r\n")).has(&["0\r\n\r\nab"]),
-        forwarded("a trailer that repeats framing", "RFC 9110 §6.5.1", LINE, &post(b"5\r\nhello\r\n0\r\nContent-Length: 9\r\nTransfer-Encoding: gzip\r\nHost: other\r\nAuthorization: x\r\n\r\n"))
+    let ones = [b"1\r\nx\r\n".repeat(50).as_slice(), b"0\r\n\r\n"].concat();
+    let rows: [(&str, &[u8], &'static [&'static str], &'static [&'static str]); 8] = [
+        ("an extension with a value", b"5;a=b\r\nhello\r\n0\r\n\r\n", &["hello"], &["a=b"]),
+        ("an extension without a value", b"5;abc\r\nhello\r\n0\r\n\r\n", &["hello"], &["abc"]),
+        ("two extensions", b"5;a=b;c\r\nhello\r\n0;d\r\n\r\n", &["hello"], &[";"]),
+        ("both cases", b"A\r\n0123456789\r\na\r\nabcdefghij\r\n0\r\n\r\n", &["0123456789abcdefghij"], &[]),
+        ("leading zeros", b"0005\r\nhello\r\n0000\r\n\r\n", &["hello"], &[]),
+        ("an empty body", b"0\r\n\r\n", &["ransfer-"], &["content-length"]),
+        ("many chunks", &ones, &["xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"], &[]),
+        ("a line end in the data", b"7\r\n0\r\n\r\nab\r\n0\r\n\r\n", &["0\r\n\r\nab"], &[]),
+    ];
+    let mut cases: Vec<Case> = rows
+        .map(|(name, body, has, lacks)| forwarded(name, section, LINE, &post(body)).has(has).lacks(lacks))
+        .into();
+    let repeating = b"5\r\nhello\r\n0\r\nContent-Length: 9\r\nTransfer-Encoding: gzip\r\n\
+                      Host: other\r\nAuthorization: x\r\n\r\n";
+    cases.push(
+        forwarded("a trailer that repeats framing", "RFC 9110 §6.5.1", LINE, &post(repeating))
             .has(&["hello"])
-            .lacks(&["content-length", "gzip", "other", "\"authorization\""]),
-    ]);
+            .lacks(&["content-length", "gzip", "other", "(\"authorization\""]),
+    );
+    run(driver, &cases);
 }

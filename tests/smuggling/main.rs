@@ -1,4 +1,5 @@
-//! Requests that two parsers could read differently: each is refused with its reason, or forwarded in one form.
+//! Requests that two parsers could read differently: each is refused with its reason, or forwarded in one
+//! form.
 //!
 //! Every case is a row: its name, the section that it is about, the bytes, and what becomes of them. Each
 //! row is sent in three shapes: alone, with a well-formed request behind it, and byte by byte. After each,

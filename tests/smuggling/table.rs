@@ -15,7 +15,8 @@ pub struct Case {
 
 /// What becomes of a request.
 pub enum Expect {
-    /// Answered with one of these (`"400 field-invalid|431 head-too-large"`) and closed; the API sees nothing.
+    /// Answered with one of these (`"400 field-invalid|431 head-too-large"`) and closed; the API sees
+    /// nothing.
     Refused(&'static str),
     /// The same, but found out in the body: the API may have seen a beginning, and never an end.
     Cut(&'static str),
