@@ -34,7 +34,8 @@
 //! * A request is judged by one snapshot, the one current when its head is complete.
 //! * What was judged is what is forwarded: the API's head is encoded from the parsed one.
 //! * Nothing is forwarded without a [`policy::Permit`], which only [`policy::decide`] makes.
-//! * A shard never blocks, never locks, and allocates nothing in a warm kept-alive exchange.
+//! * A shard never blocks, never locks, and allocates nothing in a warm kept-alive exchange. (A request body that
+//!   streams, a tunnel, and a connection that wakes from rest take a few allocations each.)
 
 pub mod admin;
 pub mod cli;

@@ -10,8 +10,9 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     config::plan::{Plan, Target},
-    protocol::http::HeadLimits,
-    snapshot::{Callers, KeyTable, MILLIS_NEVER, Routes, Snapshot, Upstream, UpstreamId, UpstreamTimeouts},
+    snapshot::{
+        Callers, HeadLimits, KeyTable, MILLIS_NEVER, Routes, Snapshot, Upstream, UpstreamId, UpstreamTimeouts,
+    },
 };
 
 /// The addresses of targets, by position in the plan.

@@ -210,10 +210,11 @@ impl Stream {
         canceller: &Canceller,
     ) -> Result<(), WriteError> {
         let mut written = 0;
+        // One handle for all of it: a cancellation between two writes counts for the next one.
+        let handle = canceller.0.borrow().handle();
         while !buffer.is_empty() {
             let (memory, start, end) = buffer.lend_filled();
-            let handle = canceller.0.borrow().handle();
-            let (result, slice) = self.0.cancelable_write(memory.slice(start..end), handle).await;
+            let (result, slice) = self.0.cancelable_write(memory.slice(start..end), handle.clone()).await;
             buffer.give_back(slice.into_inner(), 0);
             match result {
                 Ok(count) if count > 0 => {

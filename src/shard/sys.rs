@@ -59,7 +59,8 @@ fn peek(fd: RawFd) -> isize {
     unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) }
 }
 
-/// Looks at the other side of a connection, without taking anything and without waiting.
+/// Looks at the other side of a connection without taking bytes and without waiting. A reset is reported once, as
+/// the kernel does.
 pub(super) fn look_at_peer(fd: RawFd) -> Peer {
     match peek(fd) {
         0 => Peer::Ended,

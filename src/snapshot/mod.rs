@@ -18,7 +18,7 @@ pub use proxies::{Credential, Location, LocationKind, Proxy, Serving};
 pub use routes::Routes;
 pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
 
-use crate::protocol::http::HeadLimits;
+pub use crate::protocol::http::HeadLimits;
 
 /// One compiled configuration.
 pub struct Snapshot {

@@ -197,7 +197,8 @@ impl Connection {
         let nothing_yet = buffer.is_empty();
         self.inbound = Some(buffer);
         match received {
-            Ok(count) if count > 0 => Ok(()),
+            // Bytes that came in the moment of the deadline do not lift it.
+            Ok(count) if count > 0 && !self.deadline.expired() => Ok(()),
             _ if self.deadline.expired() => Err(NoRequest::Refused(Reason::HeadTimeout)),
             _ if nothing_yet => Err(NoRequest::Over),
             _ => Err(NoRequest::Gone),
