@@ -18,6 +18,7 @@ both_drivers!(
     a_body_that_stops,
     a_body_that_goes_on_slowly,
     a_reader_that_stops,
+    a_caller_that_left,
     a_reader_that_stops_and_goes,
     hundreds_of_slow_heads,
     the_time_of_a_head_ends_with_it,
@@ -146,17 +147,53 @@ fn endless(lines: &'static str) -> (Api, crate::common::steps::Steps) {
 }
 
 fn a_reader_that_stops(driver: &str) {
-    let forms = ["Transfer-Encoding: chunked\r\n", "Content-Length: 1000000000000\r\n", ""];
-    at_once(&forms, |lines| {
+    let forms = [
+        ("1.1", "Transfer-Encoding: chunked\r\n"),
+        ("1.1", "Content-Length: 1000000000000\r\n"),
+        ("1.1", ""),
+        ("1.0", "Transfer-Encoding: chunked\r\n"),
+    ];
+    at_once(&forms, |(version, lines)| {
         let (api, test) = endless(lines);
         let gateway = gateway(driver, &api, "body = \"300ms\"");
+        let mut caller = gateway.connect();
         beside_a_bystander(&gateway, || {
-            let mut caller = gateway.connect();
-            caller.send(&get("/crm/endless"));
+            let head = format!("GET /crm/endless HTTP/{version}\r\nHost: gw\r\nX-API-Key: {KEY}\r\n\r\n");
+            caller.send(head.as_bytes());
             test.done();
         });
         eventually("the outcome is counted", || gateway.outcomes("caller-stalled") == 1);
+        let answer = caller.answer();
+        assert!(answer.status == 200 && !answer.whole, "what is cut must not look whole: {:?}", answer.head);
     });
+}
+
+/// The API is not kept at work for somebody who has left.
+fn a_caller_that_left(driver: &str) {
+    let (test, stepped) = steps();
+    let api = Api::start(move |exchange| {
+        if exchange.path() == "/base/slow" {
+            exchange.body();
+            exchange.wire.rest();
+            stepped.done();
+            return Then::Close;
+        }
+        exchange.ok("ok")
+    });
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    let post = request("POST", "/crm/slow", "Content-Length: 2\r\n", b"hi");
+    for (bytes, count) in [(get("/crm/slow"), 1), (post, 2)] {
+        beside_a_bystander(&gateway, || {
+            let mut caller = gateway.connect();
+            caller.send(&bytes);
+            eventually("the API is at work", || {
+                api.take_whole().iter().any(|seen| seen.head.line.contains("/base/slow"))
+            });
+            caller.wire.reset();
+            test.done();
+        });
+        eventually("it is counted", || gateway.outcomes("caller-gone") == count);
+    }
 }
 
 /// A slow reader is served as long as it reads: what it did not take was not lost.

@@ -5,6 +5,8 @@ use crate::both_drivers;
 
 both_drivers!(sizes, ends_of_chunks, extensions, last_chunks_and_trailers, well_formed_ones);
 
+type Texts = &'static [&'static str];
+
 const CHUNK: &str = "400 chunk-invalid";
 const LINE: &str = "POST /base/x HTTP/1.1";
 
@@ -139,7 +141,7 @@ fn last_chunks_and_trailers(driver: &str) {
 fn well_formed_ones(driver: &str) {
     let section = "RFC 9112 §7.1";
     let ones = [b"1\r\nx\r\n".repeat(50).as_slice(), b"0\r\n\r\n"].concat();
-    let rows: [(&str, &[u8], &'static [&'static str], &'static [&'static str]); 8] = [
+    let rows: [(&str, &[u8], Texts, Texts); 8] = [
         ("an extension with a value", b"5;a=b\r\nhello\r\n0\r\n\r\n", &["hello"], &["a=b"]),
         ("an extension without a value", b"5;abc\r\nhello\r\n0\r\n\r\n", &["hello"], &["abc"]),
         ("two extensions", b"5;a=b;c\r\nhello\r\n0;d\r\n\r\n", &["hello"], &[";"]),

@@ -14,6 +14,7 @@ mod chunked;
 mod fields;
 mod framing;
 mod host;
+mod mutations;
 mod path;
 mod request_line;
 mod table;
