@@ -71,11 +71,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const OPEN: &[&str] = &["types", "limits"];
 
 /// Edges beyond the table, each with its reason.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[(
-    "compile",
-    "protocol::http::HeadLimits",
-    "the bounds of heads, which a snapshot carries for the codec",
-)];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// What the tests inside a room may import as well.
 const TEST_EDGES: &[(&str, &str, &str)] = &[
