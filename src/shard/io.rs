@@ -241,6 +241,7 @@ pub(super) struct ArmedStream {
     reader: Pin<Box<dyn Future<Output = ()>>>,
     mailbox: Rc<Mailbox>,
     writer: OwnedWriteHalf<TcpStream>,
+    armed_in: u64,
 }
 
 #[derive(Default)]
@@ -267,7 +268,13 @@ impl ArmedStream {
         let fd = stream.fd();
         let (reader, writer) = stream.0.into_split();
         let mailbox = Rc::<Mailbox>::default();
-        Self { fd, reader: Box::pin(read_all(reader, Rc::clone(&mailbox), canceller)), mailbox, writer }
+        Self {
+            fd,
+            reader: Box::pin(read_all(reader, Rc::clone(&mailbox), canceller)),
+            mailbox,
+            writer,
+            armed_in: 0,
+        }
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -278,6 +285,7 @@ impl ArmedStream {
     pub(super) fn arm(&mut self, buffer: Buffer) {
         debug_assert!(!self.mailbox.armed.get(), "one read at a time");
         self.mailbox.armed.set(true);
+        self.armed_in = turn();
         self.mailbox.empty.set(Some(buffer));
         let _ = self.reader.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
@@ -298,6 +306,11 @@ impl ArmedStream {
             None if self.mailbox.armed.get() => Look::Quiet,
             None => Look::Unarmed,
         }
+    }
+
+    /// Whether the read in flight was begun in this very turn: it lies in a queue that the kernel has not seen.
+    pub(super) fn was_just_armed(&self) -> bool {
+        self.armed_in == turn()
     }
 
     /// Whether a read is in flight or has received something.

@@ -180,7 +180,14 @@ async fn relay_body(
     let mut relayed = piece.len();
     let mut pieces = 0;
     loop {
-        progress.answered.set(body.is_done());
+        if body.is_done() {
+            progress.answered.set(true);
+            if upstream_keeps && clean && progress.sent.get() && !upstream.stream.is_armed() {
+                // Begun before the caller gets its answer, this read has been seen by the kernel when the connection
+                // comes back to its pool.
+                upstream.stream.arm(Buffer::take(connection.shard.pools.response_class(exchange.upstream)));
+            }
+        }
         if let Err(reason) = write(connection, exchange, &mut piece).await {
             return Relayed::Cut(reason);
         }

@@ -3,8 +3,8 @@
 //! A connection comes back only after a message that was delimited beyond doubt, with nothing behind it, and
 //! both sides willing to go on; the caller of [`Pools::put`] has seen to that. While it lies here nothing may
 //! arrive on it: bytes would be the answer to nobody's request, and an end or an error makes it useless. So the
-//! read for the next answer is in flight from the moment a connection comes back, and has received nothing when
-//! it is handed out. One that was not used for a second gives up that read and its buffer, and is looked at
+//! read for the next answer is in flight from the moment the last one is here whole, and has received nothing when
+//! the connection is handed out. One that was not used for a second gives up that read and its buffer, and is looked at
 //! with a system call instead.
 
 use std::{cell::RefCell, rc::Rc};
@@ -30,23 +30,18 @@ pub(in crate::shard) struct UpstreamConnection {
     pub(in crate::shard) reused: bool,
 }
 
-/// Connections that are passed over for one that needs no system call to look at.
-const TURN_SEARCH_MAX: usize = 16;
-
 struct Idle {
     connection: UpstreamConnection,
     since: Ticks,
     until: Ticks,
-    /// The turn in which the read in flight was begun.
-    turn: u64,
 }
 
 impl Idle {
-    /// Whether nothing has arrived. A read that was begun in this very turn lies in a queue that the kernel has
-    /// not seen, and says nothing: only the kernel can tell then.
+    /// Whether nothing has arrived. Of a read that the kernel has not seen yet nothing can be learned, and on epoll
+    /// a read in flight is none: then a system call tells.
     fn is_quiet(&mut self) -> bool {
         match self.connection.stream.look() {
-            Look::Quiet if self.turn < io::turn() && !io::is_epoll() => true,
+            Look::Quiet if !self.connection.stream.was_just_armed() && !io::is_epoll() => true,
             Look::Quiet | Look::Unarmed => sys::is_quiet(self.connection.stream.fd()),
             Look::Arrived => false,
         }
@@ -63,18 +58,6 @@ struct Pool {
 }
 
 impl Pool {
-    /// The connection used last, but rather one whose read the kernel has seen.
-    fn pop(&mut self) -> Option<Idle> {
-        let turn = io::turn();
-        let recent = self.idle.iter().rev().take(TURN_SEARCH_MAX);
-        let behind = recent.take_while(|idle| idle.turn == turn).count();
-        let at = self.idle.len().checked_sub(behind + 1).filter(|_| behind < TURN_SEARCH_MAX);
-        match at {
-            Some(at) => Some(self.idle.remove(at)),
-            None => self.idle.pop(),
-        }
-    }
-
     fn response_class(&self) -> Class {
         if self.large_responses { Class::Large } else { Class::Medium }
     }
@@ -97,7 +80,7 @@ impl Pools {
     /// A kept connection to a target, fit for use.
     pub(in crate::shard) fn take(&self, id: UpstreamId, now: Ticks) -> Option<UpstreamConnection> {
         self.with(id, |pool| {
-            while let Some(mut idle) = pool.pop() {
+            while let Some(mut idle) = pool.idle.pop() {
                 if idle.until > now && idle.is_quiet() {
                     return Some(idle.connection);
                 }
@@ -119,8 +102,10 @@ impl Pools {
         connection.reused = true;
         self.with(id, |pool| {
             if pool.idle.len() < max {
-                connection.stream.arm(Buffer::take(pool.response_class()));
-                pool.idle.push(Idle { connection, since, until, turn: io::turn() });
+                if !connection.stream.is_armed() {
+                    connection.stream.arm(Buffer::take(pool.response_class()));
+                }
+                pool.idle.push(Idle { connection, since, until });
             }
         });
     }
