@@ -15,6 +15,7 @@ both_drivers!(
     via_is_extended,
     trailers,
     framing_as_it_came,
+    options_of_a_hop_are_bounded,
 );
 
 /// Names that the gateway sets.
@@ -222,4 +223,23 @@ fn framing_as_it_came(driver: &str) {
             "{method} {lines:?}"
         );
     }
+}
+
+/// RFC 9110 §7.6.1: each option has to be held against each field, so there is a bound on their number.
+fn options_of_a_hop_are_bounded(driver: &str) {
+    let api = Api::plain();
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    let options =
+        |range: std::ops::Range<usize>| range.map(|n| format!("x-{n}")).collect::<Vec<_>>().join(", ");
+    let one_line = |count| format!("Connection: {}\r\nx-0: a\r\nx-31: b\r\n", options(0..count));
+    let two_lines =
+        |count| format!("Connection: {}\r\nConnection: {}\r\n", options(0..16), options(16..count));
+    for lines in [one_line(32), two_lines(32)] {
+        let head = seen(&gateway, &api, &lines).head;
+        assert!(!head.has("x-0") && !head.has("x-31") && !head.lists("connection", "x-0"), "{head:#?}");
+    }
+    for lines in [one_line(33), two_lines(33), one_line(1000)] {
+        gateway.ask(&request("GET", "/crm/x", &lines, b"")).refused(400, "field-invalid");
+    }
+    assert_eq!(api.count(), 0);
 }

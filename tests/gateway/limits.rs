@@ -16,6 +16,7 @@ both_drivers!(
     of_a_chunked_body,
     of_what_surrounds_chunks,
     of_connections,
+    of_connections_in_a_crowd,
     of_open_files,
     without_an_end,
 );
@@ -160,6 +161,44 @@ fn of_connections(driver: &str) {
         let Ok(mut caller) = Caller::to(gateway.address()) else { return false };
         caller.send(&get("/crm/x"));
         caller.answer().status == 200
+    });
+}
+
+/// However many come at once, each is told or closed, and none is left waiting.
+fn of_connections_in_a_crowd(driver: &str) {
+    let api = Api::plain();
+    let config = Config { limits: "connections = 10".into(), ..Config::to(&api) };
+    let gateway = Gateway::start(driver, &config);
+    let mut callers: Vec<_> = (0..10).map(|_| gateway.connect()).collect();
+    for caller in &mut callers {
+        caller.still_served();
+    }
+    let mut crowd: Vec<_> = (0..200).map(|_| gateway.connect()).collect();
+    for late in &mut crowd {
+        late.send(&get("/crm/never"));
+    }
+    let mut told = 0;
+    for late in &mut crowd {
+        match late.wire.head() {
+            Some(Ok(head)) => {
+                assert!(head.line.starts_with("HTTP/1.1 503 "), "{head:#?}");
+                told += 1;
+            }
+            Some(Err(error)) => panic!("{error}"),
+            None => {}
+        }
+        late.wire.rest();
+    }
+    assert!(told > 0, "nobody was told");
+    for caller in &mut callers {
+        caller.still_served();
+    }
+    assert_eq!(api.take().len(), 20);
+    drop((crowd, callers));
+    eventually("there is room again", || {
+        let Ok(mut caller) = Caller::to(gateway.address()) else { return false };
+        caller.send(&get("/crm/x"));
+        matches!(caller.wire.head(), Some(Ok(head)) if head.line.starts_with("HTTP/1.1 200 "))
     });
 }
 

@@ -13,6 +13,8 @@ both_drivers!(
     the_host_is_the_targets_or_the_callers,
     out_of_service,
     unknown,
+    a_query_is_one,
+    an_empty_segment_in_front,
 );
 
 fn target(api: &Api, name: &str, path: &str, more: &str) -> String {
@@ -144,4 +146,32 @@ fn unknown(driver: &str) {
     caller.answer().refused(404, "alias-unknown");
     caller.still_served();
     assert_eq!(api.only().head.one("authorization"), format!("Bearer {TOKEN}"));
+}
+
+/// RFC 3986 §3.4: what is no query to every reader is none.
+fn a_query_is_one(driver: &str) {
+    let api = Api::plain();
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    for query in ["%zz", "a=%zz", "a=%", "a=%4", "<", "a=<b>"] {
+        gateway.get(&format!("/crm/x?{query}")).refused(400, "target-invalid");
+    }
+    assert_eq!(api.count(), 0);
+    for query in ["a=%7A", "a=b&c=/?:@", ""] {
+        leads(&gateway, &api, "gw", &format!("/crm/x?{query}"), &format!("/base/x?{query}"));
+    }
+}
+
+/// RFC 3986 §3.3 and §4.2: a path that begins with two slashes would name another host.
+fn an_empty_segment_in_front(driver: &str) {
+    let api = Api::plain();
+    for url in [format!("http://{}", api.address), format!("http://{}/", api.address)] {
+        let gateway = Gateway::start(driver, &Config::to_url(&url));
+        for path in ["/crm//x", "/crm//", "/crm//a.example/x"] {
+            gateway.get(path).refused(400, "path-invalid");
+        }
+        assert_eq!(api.count(), 0);
+        leads(&gateway, &api, "gw", "/crm/a//x", "/a//x");
+    }
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    leads(&gateway, &api, "gw", "/crm//x", "/base//x");
 }

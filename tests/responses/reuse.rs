@@ -3,11 +3,19 @@
 //! A connection that carries one byte more than its answers is never used again, and that byte reaches
 //! nobody.
 
-use std::time::Duration;
+use std::{
+    net::Shutdown,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use crate::{
     both_drivers,
-    common::{Api, Config, Exchange, Gateway, Then, at_once, eventually, get, pause, request, steps::steps},
+    common::{
+        Api, Config, Exchange, Gateway, Then, at_once, config::proxy_table, eventually, get, message::latin,
+        pause, request, steps::steps,
+    },
 };
 
 both_drivers!(
@@ -22,6 +30,10 @@ both_drivers!(
     a_post_is_never_repeated,
     nothing_is_repeated_after_a_byte_of_the_answer,
     repeating_has_an_end,
+    a_second_answer_reaches_nobody_on_a_busy_shard,
+    a_get_behind_an_unannounced_end_is_repeated,
+    a_post_behind_an_unannounced_end_goes_once,
+    a_put_whose_body_came_after_its_head_is_repeated,
 );
 
 fn own_path(exchange: &mut Exchange<'_>) -> Then {
@@ -270,4 +282,136 @@ fn repeating_has_an_end(driver: &str) {
     let gateway = Gateway::start(driver, &Config::to(&api));
     gateway.get("/crm/x").refused(502, "upstream-closed");
     assert!(api.take().len() <= 2);
+}
+
+/// Callers of another API keep the shard busy, so that the unasked answer and the next request come to it at once.
+fn a_second_answer_reaches_nobody_on_a_busy_shard(driver: &str) {
+    const ROUNDS: usize = 40;
+    for delay in [10, 1, 0].map(Duration::from_millis) {
+        let (test, stepped) = steps();
+        let api = Api::start(move |exchange| {
+            if exchange.path() != "/base/first" {
+                return own_path(exchange);
+            }
+            own_path(exchange);
+            exchange.pause(delay);
+            exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
+            stepped.done();
+            Then::Keep
+        });
+        let other = Api::start(own_path);
+        let target = format!("[[target]]\nname = \"other\"\nurl = \"http://{}/base\"\n", other.address);
+        let proxy = proxy_table("alias = \"busy\"", "callers").replace("\"api\"", "\"other\"");
+        let gateway = Gateway::start(driver, &Config { more: target + &proxy, ..Config::to(&api) });
+        let (gateway, over) = (&gateway, AtomicBool::new(false));
+        thread::scope(|scope| {
+            let busy = || {
+                let mut caller = gateway.connect();
+                while !over.load(Ordering::Relaxed) {
+                    caller.send(&get("/busy/x"));
+                    assert_eq!(caller.answer().text(), "/base/x");
+                }
+            };
+            let busy = [scope.spawn(busy), scope.spawn(busy)];
+            let rounds = scope.spawn(move || {
+                let mut caller = gateway.connect();
+                for round in 0..ROUNDS {
+                    assert_eq!(gateway.get("/crm/first").text(), "/base/first", "{delay:?}, round {round}");
+                    test.done();
+                    caller.send(&get("/crm/next"));
+                    assert_eq!(caller.answer().text(), "/base/next", "{delay:?}, round {round}");
+                    assert_eq!(gateway.get("/crm/other").text(), "/base/other", "{delay:?}, round {round}");
+                }
+            });
+            let rounds = rounds.join();
+            over.store(true, Ordering::Relaxed);
+            for caller in busy {
+                caller.join().expect("a busy caller failed");
+            }
+            rounds.expect("a round failed");
+        });
+    }
+}
+
+/// An API that ends each connection after one answer and does not say so. `hard`: it takes no more either.
+fn one_answer_each(hard: bool) -> Api {
+    Api::start(move |exchange| {
+        own_path(exchange);
+        if hard {
+            let _ = exchange.wire.stream.shutdown(Shutdown::Both);
+            return Then::Close;
+        }
+        // Read to the end, so that whatever was still sent is in the records.
+        exchange.wire.finish();
+        exchange.wire.rest();
+        Then::Close
+    })
+}
+
+/// RFC 9112 §9.3.1 and §9.3.2: the connection may end just when the next request of a pipeline is sent on it.
+fn a_get_behind_an_unannounced_end_is_repeated(driver: &str) {
+    at_once(&[false, true], |&hard| {
+        let api = one_answer_each(hard);
+        let gateway = Gateway::start(driver, &Config::to(&api));
+        let mut caller = gateway.connect();
+        for round in 0..20 {
+            caller.send(&[get("/crm/a"), get("/crm/b"), get("/crm/c")].concat());
+            for path in ["/base/a", "/base/b", "/base/c"] {
+                let answer = caller.answer();
+                assert_eq!((answer.status, answer.text().as_str()), (200, path), "round {round}");
+            }
+        }
+    });
+}
+
+/// RFC 9112 §9.3.1: a client must not repeat what is not idempotent.
+fn a_post_behind_an_unannounced_end_goes_once(driver: &str) {
+    at_once(&[false, true], |&hard| {
+        let api = one_answer_each(hard);
+        let gateway = Gateway::start(driver, &Config::to(&api));
+        for round in 0..20 {
+            let path = format!("/crm/post-{round}-end");
+            let post = request("POST", &path, "Content-Length: 2\r\n", b"hi");
+            let mut caller = gateway.connect();
+            caller.send(&[get("/crm/a"), post, get("/crm/c")].concat());
+            assert_eq!(caller.answer().text(), "/base/a", "round {round}");
+            let answer = caller.answer_to("POST");
+            let served = answer.status == 200;
+            if served {
+                assert_eq!(answer.text(), path.replace("crm", "base"));
+            } else {
+                answer.refused(502, "upstream-closed");
+            }
+            if !answer.closes() {
+                assert_eq!(caller.answer().text(), "/base/c", "round {round}");
+            }
+            let line = format!("POST /base/post-{round}-end HTTP/1.1\r\n");
+            let times: usize = api.records().iter().map(|record| latin(record).matches(&line).count()).sum();
+            assert!(times <= 1 && (times == 1 || !served), "round {round}: sent {times} times");
+        }
+    });
+}
+
+/// RFC 9112 §9.3.1: a small body that comes soon after its head is held until it is certain where it went.
+fn a_put_whose_body_came_after_its_head_is_repeated(driver: &str) {
+    for then in [Then::Close, Then::Reset] {
+        let api = stale(then);
+        let gateway = Gateway::start(driver, &Config::to(&api));
+        let mut caller = gateway.connect();
+        caller.send(&get("/crm/a"));
+        assert_eq!(caller.answer().text(), "/base/a");
+        assert_eq!(api.take().len(), 1);
+        for _ in 0..3 {
+            caller.send(&request("PUT", "/crm/b", "Content-Length: 9\r\n", b""));
+            pause(Duration::from_millis(20));
+            caller.send(b"nine byte");
+            let answer = caller.answer_to("PUT");
+            assert_eq!((answer.status, answer.text().as_str()), (200, "/base/b"), "{then:?}");
+            assert!(!answer.closes(), "{then:?}");
+            let seen = api.take();
+            assert_eq!(seen.len(), 2, "{then:?}: once on each connection");
+            let whole = |body: &crate::common::message::Body| body.whole && body.bytes == b"nine byte";
+            assert!(seen.iter().all(|seen| seen.body.as_ref().is_some_and(whole)), "{then:?}: {seen:#?}");
+        }
+    }
 }
