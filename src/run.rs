@@ -23,6 +23,9 @@ use crate::{
 /// Descriptors that are left for everything but callers and targets.
 const DESCRIPTORS_RESERVED: usize = 128;
 
+/// Callers at a time below which the operator is told.
+const CONNECTIONS_FEW: usize = 256;
+
 /// What is listening.
 #[derive(Debug)]
 pub struct Running {
@@ -73,7 +76,14 @@ async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Resul
         info!(%address, "admin listening");
     }
     let shards = started.handles.len();
-    info!(generation = started.generation, shards, driver = %started.driver.word(), "ready");
+    let connections = started.connections;
+    if connections < CONNECTIONS_FEW {
+        warn!(
+            connections,
+            "few callers can connect at a time; raise the limit on open files or server.limits.connections"
+        );
+    }
+    info!(generation = started.generation, shards, driver = %started.driver.word(), connections, "ready");
     on_ready(&Running { listeners: started.listeners, admin });
     let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
     let publisher = Publisher::new(started.snapshots, links);
@@ -101,6 +111,8 @@ struct Started {
     snapshots: Arc<ArcSwap<Snapshot>>,
     generation: u64,
     driver: Driver,
+    /// Callers at a time, in all.
+    connections: usize,
     listeners: Vec<SocketAddr>,
     handles: Vec<Handle>,
 }
@@ -133,7 +145,15 @@ impl Started {
             })
         };
         let handles = sockets.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { compiler, snapshots, generation, driver, listeners, handles })
+        Ok(Self {
+            compiler,
+            snapshots,
+            generation,
+            driver,
+            connections: connections_max * count,
+            listeners,
+            handles,
+        })
     }
 }
 

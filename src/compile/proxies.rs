@@ -21,9 +21,6 @@ const GATEWAY_FIELDS: [&str; 8] = [
     "Forwarded",
 ];
 
-/// How the gateway names itself in `Via` (RFC 9110 §7.6.3).
-const VIA: &[u8] = b"Via: 1.1 keyferry\r\n";
-
 pub(super) fn compile(proxy: &PlannedProxy, plan: &Plan, upstreams: &[Upstream]) -> Proxy {
     let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, upstreams.get(route.target)?)));
     let (route, upstream) = resolved.unzip();
@@ -83,7 +80,7 @@ fn stripped(locations: &[Location], target: Option<&TargetCredential>) -> NameSe
 }
 
 fn injected(target: Option<&TargetCredential>) -> Secret {
-    let mut lines = VIA.to_vec();
+    let mut lines = Vec::new();
     for (name, value) in target.into_iter().flat_map(|target| &target.fields) {
         lines.extend_from_slice(name.as_bytes());
         lines.extend_from_slice(b": ");

@@ -5,7 +5,7 @@
 //! `Content-Length` or `Transfer-Encoding` itself.
 
 use super::Permit;
-use crate::protocol::http::{FieldRef, Kind, RequestHead, ResponseHead};
+use crate::protocol::http::{FieldRef, Kind, RequestHead, ResponseHead, Version};
 
 /// Takes the fields of a head that is being written.
 pub trait FieldSink {
@@ -41,6 +41,12 @@ pub fn write_request_fields(
             sink.field(field.name, field.value);
         }
     }
+    // RFC 9110 §7.6.3: the version that was received, and a name.
+    let via: &[u8] = match head.version {
+        Version::Http11 => b"1.1 keyferry",
+        Version::Http10 => b"1.0 keyferry",
+    };
+    sink.field(b"Via", via);
     sink.lines(permit.proxy().injected.expose());
     sink.lines(&permit.identity().credential.identity);
     sink.field(b"X-Request-Id", caller.request_id);

@@ -37,7 +37,7 @@ pub struct Proxy {
     /// field, every field that is set for the API. Shared, because a body that streams needs it for its trailers
     /// after the snapshot was let go.
     pub stripped: Arc<NameSet>,
-    /// The fields that the API gets instead, as lines: the target credential and `Via`.
+    /// The fields that the API gets instead, as lines: the target credential.
     pub injected: Secret,
     /// The `WWW-Authenticate` lines of its 401 responses (RFC 9110 §11.6.1).
     pub challenge: Box<[u8]>,

@@ -82,8 +82,6 @@ reasons! {
     TargetTooLong = 414 Caller "target-too-long" "The request target is too long";
     /// An expectation other than 100-continue (RFC 9110 §10.1.1).
     ExpectationUnknown = 417 Caller "expectation-unknown" "The expectation cannot be met";
-    /// An absolute-form target or a host that this listener does not serve (RFC 9110 §15.5.20).
-    Misdirected = 421 Caller "misdirected" "The request was sent to the wrong host";
     /// The head is larger than the configured bound, or has too many fields (RFC 6585 §5).
     HeadTooLarge = 431 Caller "head-too-large" "The request header is too large";
     /// The caller went away before the exchange was over.
