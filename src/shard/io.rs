@@ -241,7 +241,6 @@ pub(super) struct ArmedStream {
     reader: Pin<Box<dyn Future<Output = ()>>>,
     mailbox: Rc<Mailbox>,
     writer: OwnedWriteHalf<TcpStream>,
-    armed_in: u64,
 }
 
 #[derive(Default)]
@@ -268,13 +267,7 @@ impl ArmedStream {
         let fd = stream.fd();
         let (reader, writer) = stream.0.into_split();
         let mailbox = Rc::<Mailbox>::default();
-        Self {
-            fd,
-            reader: Box::pin(read_all(reader, Rc::clone(&mailbox), canceller)),
-            mailbox,
-            writer,
-            armed_in: 0,
-        }
+        Self { fd, reader: Box::pin(read_all(reader, Rc::clone(&mailbox), canceller)), mailbox, writer }
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -285,7 +278,6 @@ impl ArmedStream {
     pub(super) fn arm(&mut self, buffer: Buffer) {
         debug_assert!(!self.mailbox.armed.get(), "one read at a time");
         self.mailbox.armed.set(true);
-        self.armed_in = turn();
         self.mailbox.empty.set(Some(buffer));
         let _ = self.reader.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
@@ -306,11 +298,6 @@ impl ArmedStream {
             None if self.mailbox.armed.get() => Look::Quiet,
             None => Look::Unarmed,
         }
-    }
-
-    /// Whether the read in flight was begun in this very turn: it lies in a queue that the kernel has not seen.
-    pub(super) fn was_just_armed(&self) -> bool {
-        self.armed_in == turn()
     }
 
     /// Whether a read is in flight or has received something.
@@ -368,30 +355,11 @@ async fn read_all(mut reader: OwnedReadHalf<TcpStream>, mailbox: Rc<Mailbox>, ca
     }
 }
 
-thread_local! {
-    static TURN: Cell<u64> = const { Cell::new(0) };
-}
-
-/// A number that is higher after the kernel was entered: what was begun at a lower one has been submitted, and
-/// what had completed by then has been seen. (On epoll, where nothing is submitted later, it says nothing.)
-pub(super) fn turn() -> u64 {
-    TURN.get()
-}
-
-/// To be called with the turn in which an operation began, when it has completed.
-fn completed_since(begun: u64) {
-    if TURN.get() == begun {
-        TURN.set(begun + 1);
-    }
-}
-
 async fn write_all(writer: &mut impl AsyncWriteRent, buffer: &mut Buffer) -> Result<(), WriteError> {
     let mut written = 0;
     while !buffer.is_empty() {
         let (memory, start, end) = buffer.lend_filled();
-        let begun = turn();
         let (result, slice) = writer.write(memory.slice(start..end)).await;
-        completed_since(begun);
         buffer.give_back(slice.into_inner(), 0);
         match result {
             Ok(count) if count > 0 => {

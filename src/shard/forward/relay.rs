@@ -182,7 +182,8 @@ async fn relay_body(
     loop {
         if body.is_done() {
             progress.answered.set(true);
-            if upstream_keeps && clean && progress.sent.get() && !upstream.stream.is_armed() {
+            let ready = upstream_keeps && clean && progress.sent.get() && !piece.is_empty();
+            if ready && !upstream.stream.is_armed() {
                 // Begun before the caller gets its answer, this read has been seen by the kernel when the connection
                 // comes back to its pool.
                 upstream.stream.arm(Buffer::take(connection.shard.pools.response_class(exchange.upstream)));

@@ -34,6 +34,8 @@ struct Idle {
     connection: UpstreamConnection,
     since: Ticks,
     until: Ticks,
+    /// Whether the kernel has seen the read in flight.
+    seen: bool,
 }
 
 impl Idle {
@@ -41,7 +43,7 @@ impl Idle {
     /// a read in flight is none: then a system call tells.
     fn is_quiet(&mut self) -> bool {
         match self.connection.stream.look() {
-            Look::Quiet if !self.connection.stream.was_just_armed() && !io::is_epoll() => true,
+            Look::Quiet if self.seen && !io::is_epoll() => true,
             Look::Quiet | Look::Unarmed => sys::is_quiet(self.connection.stream.fd()),
             Look::Arrived => false,
         }
@@ -102,10 +104,12 @@ impl Pools {
         connection.reused = true;
         self.with(id, |pool| {
             if pool.idle.len() < max {
-                if !connection.stream.is_armed() {
+                // A read begun before the caller's answer was written went to the kernel with it.
+                let seen = connection.stream.is_armed();
+                if !seen {
                     connection.stream.arm(Buffer::take(pool.response_class()));
                 }
-                pool.idle.push(Idle { connection, since, until });
+                pool.idle.push(Idle { connection, since, until, seen });
             }
         });
     }
