@@ -11,7 +11,9 @@ use std::hint::black_box;
 use common::KEY_BYTES;
 use criterion::{Criterion, criterion_group, criterion_main};
 use keyferry::{
-    policy::{CallerFacts, FieldSink, Now, Permit, decide, write_request_fields},
+    policy::{
+        CallerFacts, FieldSink, Means, Now, Permit, RuleMemory, Unwatched, decide, write_request_fields,
+    },
     protocol::{
         h1::{HeadWriter, parse_request},
         http::{FieldTable, RequestHead},
@@ -53,6 +55,7 @@ fn look_up(c: &mut Criterion, keys: usize, snapshot: &Snapshot) {
 fn judge(c: &mut Criterion, keys: usize, snapshot: &Snapshot) {
     let mut group = c.benchmark_group(format!("parse, decide, encode with {keys} keys"));
     let (mut table, mut path, mut out) = (FieldTable::new(), vec![0; 8192], vec![0; 4096]);
+    let mut rules = RuleMemory::default();
     let mut bytes = common::request(0);
     let place = bytes.len() - KEY_BYTES - b"\r\n\r\n".len()..bytes.len() - b"\r\n\r\n".len();
     for (name, numbers) in [("accepted", common::hits(keys, PROBES)), ("refused", common::misses(PROBES))] {
@@ -64,7 +67,14 @@ fn judge(c: &mut Criterion, keys: usize, snapshot: &Snapshot) {
                 bytes[place.clone()].copy_from_slice(next.next().expect("it never ends"));
                 let head = parse_request(black_box(&bytes), &snapshot.callers.head, &mut table)
                     .expect("the head is well-formed");
-                let permit = decide(snapshot, &head, NOW, &mut path).ok()?;
+                let means = Means {
+                    now: NOW,
+                    source: [127, 0, 0, 1].into(),
+                    path: &mut path,
+                    rules: &mut rules,
+                    watch: &mut Unwatched,
+                };
+                let permit = decide(snapshot, &head, means).ok()?;
                 Some(encode(&permit, &head, &mut out))
             });
         });

@@ -22,7 +22,7 @@ use common::{Api, Caller, Then, eventually, message::latin};
 use keyferry::{
     compile::Compiler,
     config::{self, Diagnostic},
-    policy::{Now, decide},
+    policy::{Means, Now, RuleMemory, Unwatched, decide},
     protocol::{
         h1::parse_request,
         http::{FieldTable, HeadLimits},
@@ -219,7 +219,14 @@ fn a_decision_shows_nothing() {
             format!("GET /one/x?token={IN_QUERY} HTTP/1.1\r\nHost: gw.example\r\nX-API-Key: {key}\r\n\r\n");
         let (mut table, mut path) = (FieldTable::default(), vec![0; 64 * 1024]);
         let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).unwrap();
-        let shown = match decide(&snapshot, &head, Now(0), &mut path) {
+        let means = Means {
+            now: Now(0),
+            source: [127, 0, 0, 1].into(),
+            path: &mut path,
+            rules: &mut RuleMemory::default(),
+            watch: &mut Unwatched,
+        };
+        let shown = match decide(&snapshot, &head, means) {
             Ok(permit) => {
                 assert!(permitted);
                 format!("{permit:?}")

@@ -8,7 +8,7 @@ use crate::{
 /// The names of the fields that tell the API who calls. A caller's own fields of these names never pass.
 pub(super) const IDENTITY_FIELDS: [&str; 3] = ["X-Credential-Id", "X-Consumer-Id", "X-Consumer-Legacy-Id"];
 
-pub(super) fn compile(credential: &ProxyCredential, plan: &Plan) -> Credential {
+pub(super) fn compile(number: u32, credential: &ProxyCredential, plan: &Plan) -> Credential {
     let consumer = credential.consumer.and_then(|at| plan.consumers.get(at));
     let values = [
         Some(credential.name.as_str()),
@@ -21,14 +21,20 @@ pub(super) fn compile(credential: &ProxyCredential, plan: &Plan) -> Credential {
             identity.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
     }
-    Credential { name: credential.name.as_str().into(), identity: identity.into_boxed_slice() }
+    Credential { number, name: credential.name.as_str().into(), identity: identity.into_boxed_slice() }
 }
 
 pub(super) fn key_table(credentials: &[ProxyCredential]) -> KeyTable {
     let mut table = KeyTableBuilder::default();
     for (credential, at) in credentials.iter().zip(0_u32..) {
         for key in &credential.keys {
-            table.add(KeyEntry { digest: key.digest, window: key.window, credential: at, state: key.state });
+            table.add(KeyEntry {
+                digest: key.digest,
+                window: key.window,
+                credential: at,
+                number: 0,
+                state: key.state,
+            });
         }
     }
     table.build()

@@ -36,19 +36,22 @@ impl Compiler {
     /// Compiles the plan of the snapshot before with other addresses: the keys are shared.
     pub fn compile_addresses(&mut self, plan: &Plan, addresses: &Addresses) -> Snapshot {
         self.generation += 1;
-        let upstreams: Box<[_]> = plan
+        let upstreams: Arc<[_]> = plan
             .targets
             .iter()
             .enumerate()
             .map(|(at, target)| self.upstream(target, addresses.get(at).map_or(&[], Vec::as_slice)))
             .collect();
-        let proxies: Box<[_]> =
+        let proxies: Arc<[_]> =
             plan.proxies.iter().map(|proxy| proxies::compile(proxy, plan, &upstreams)).collect();
         Snapshot {
             generation: self.generation,
-            routes: routes(plan),
+            routes: Arc::new(routes(plan)),
             proxies,
-            credentials: plan.proxy_credentials.iter().map(|one| credentials::compile(one, plan)).collect(),
+            credentials: (0_u32..)
+                .zip(&plan.proxy_credentials)
+                .map(|(number, one)| Some(credentials::compile(number, one, plan)))
+                .collect(),
             keys: Arc::clone(
                 self.keys.get_or_insert_with(|| Arc::new(credentials::key_table(&plan.proxy_credentials))),
             ),

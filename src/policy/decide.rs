@@ -1,12 +1,14 @@
 //! The one function that judges a request, and the steps above authentication: which proxy, which path.
 
-use super::{Denial, Permit, authenticate::authenticate};
+use std::net::IpAddr;
+
+use super::{Denial, Identity, Permit, RuleMemory, Watch, authenticate::authenticate, authorise::authorise};
 use crate::{
     protocol::http::{
         Form, RequestHead,
         path::{EncodedSlash, Normal, normalise, split_alias, valid_query},
     },
-    snapshot::{Proxy, Serving, Snapshot},
+    snapshot::{Location, Proxy, Serving, Snapshot},
     types::Reason,
 };
 
@@ -17,26 +19,70 @@ pub struct Now(pub i64);
 /// Room for a path that has to be rewritten into its normal form, which is never longer.
 pub type PathScratch = [u8];
 
+/// What a decision rests on besides snapshot and head, and the memory that it works in.
+pub struct Means<'b, W> {
+    /// The time.
+    pub now: Now,
+    /// The caller's address.
+    pub source: IpAddr,
+    /// Room for the path.
+    pub path: &'b mut PathScratch,
+    /// Memory of the rules' automata.
+    pub rules: &'b mut RuleMemory,
+    /// Who wants to know how the decision came about.
+    pub watch: &'b mut W,
+}
+
 /// Judges a request whose head is complete, by one snapshot and at one moment.
 pub fn decide<'s, 'b>(
     snapshot: &'s Snapshot,
     head: &RequestHead<'b>,
-    now: Now,
-    scratch: &'b mut PathScratch,
+    means: Means<'b, impl Watch>,
 ) -> Result<Permit<'s, 'b>, Denial<'s>> {
+    let now = means.now;
+    judge(snapshot, head, means, |proxy| authenticate(snapshot, proxy, &head.fields, now))
+}
+
+/// The same for a caller whose credential is taken for granted: what an operator asks with `keyferry explain` and in
+/// `[[assert]]`. No shard calls it.
+pub fn decide_as<'s, 'b>(
+    snapshot: &'s Snapshot,
+    head: &RequestHead<'b>,
+    credential: u32,
+    means: Means<'b, impl Watch>,
+) -> Result<Permit<'s, 'b>, Denial<'s>> {
+    judge(snapshot, head, means, |proxy| {
+        let accepts = |location: &Location| location.credentials.binary_search(&credential).is_ok();
+        let accepted = proxy.locations.iter().any(accepts).then(|| snapshot.credential(credential)).flatten();
+        accepted.map(|credential| Identity { credential, key: None }).ok_or(Reason::KeyUnknown)
+    })
+}
+
+fn judge<'s, 'b>(
+    snapshot: &'s Snapshot,
+    head: &RequestHead<'b>,
+    means: Means<'b, impl Watch>,
+    authenticate: impl FnOnce(&'s Proxy) -> Result<Identity<'s>, Reason>,
+) -> Result<Permit<'s, 'b>, Denial<'s>> {
+    let Means { source, path: scratch, rules, watch, .. } = means;
     let Routed { proxy, rest } = route(snapshot, head)?;
-    let deny = |reason| Denial { reason, proxy: Some(proxy) };
+    let deny = |reason| Denial { reason, proxy: Some(proxy), identity: None };
     match proxy.serving {
         Serving::Yes => {}
         Serving::Inactive => return Err(deny(Reason::ProxyInactive)),
         Serving::Broken => return Err(deny(Reason::ProxyBroken)),
     }
-    let identity = authenticate(snapshot, proxy, &head.fields, now).map_err(deny)?;
+    watch.authenticating();
+    let authenticated = authenticate(proxy);
+    watch.authenticated();
+    let identity = authenticated.map_err(deny)?;
+    let deny = |reason| Denial { reason, proxy: Some(proxy), identity: Some(identity) };
     // After authentication, so that only those whom it concerns learn what a path is taken for.
     let path = normal_path(proxy, rest, scratch).map_err(deny)?;
     if head.target.query.is_some_and(|query| !valid_query(query)) {
         return Err(deny(Reason::TargetInvalid));
     }
+    authorise(proxy, identity, head, path, source, rules, watch).map_err(deny)?;
     let upstream = snapshot.upstreams.get(proxy.upstream_index as usize).ok_or(deny(Reason::ProxyBroken))?;
     if upstream.base_path.is_empty() && path.starts_with(b"//") {
         // At the front of a target it would be read as an authority by whoever resolves it as a reference.

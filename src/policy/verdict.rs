@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    snapshot::{Credential, Proxy, Upstream},
+    snapshot::{Credential, KeyEntry, Proxy, Upstream},
     types::Reason,
 };
 
@@ -12,6 +12,8 @@ use crate::{
 pub struct Identity<'s> {
     /// The credential whose key it was.
     pub credential: &'s Credential,
+    /// The key itself; none where an operator only asks what a credential may do.
+    pub key: Option<&'s KeyEntry>,
 }
 
 /// Evidence that a request may be forwarded, and how. Only [`super::decide`] makes one.
@@ -74,11 +76,13 @@ pub struct Denial<'s> {
     pub reason: Reason,
     /// The proxy that it was meant for, if that is known.
     pub proxy: Option<&'s Proxy>,
+    /// Who called, if that was proved before the request was refused.
+    pub identity: Option<Identity<'s>>,
 }
 
 impl Denial<'_> {
     /// Before a proxy was found.
     pub const fn unrouted(reason: Reason) -> Self {
-        Self { reason, proxy: None }
+        Self { reason, proxy: None, identity: None }
     }
 }

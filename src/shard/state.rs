@@ -26,6 +26,7 @@ use crate::{
         BUFFER_LARGE_BYTES, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS, IDLE_BUFFER_TICKS_CROWDED,
         PIECES_PER_TURN_MAX, REFUSALS_MAX, WAITING_CROWD,
     },
+    policy::RuleMemory,
     protocol::http::FieldTable,
     snapshot::{Callers, Snapshot},
     telemetry::ShardCells,
@@ -47,6 +48,8 @@ pub(super) struct Scratch {
     pub(super) path: Box<[u8]>,
     /// The fields of the head that is being read.
     pub(super) table: Box<FieldTable>,
+    /// Memory of the rules' automata.
+    pub(super) rules: RuleMemory,
 }
 
 /// One shard.
@@ -94,6 +97,7 @@ impl Shard {
                 head: vec![0; BUFFER_LARGE_BYTES].into_boxed_slice(),
                 path: vec![0; HEAD_BYTES_MAX].into_boxed_slice(),
                 table: Box::default(),
+                rules: RuleMemory::default(),
             }),
             date: Cell::new([b' '; DATE_BYTES]),
             date_second: Cell::new(i64::MIN),

@@ -19,8 +19,10 @@ pub struct KeyEntry {
     pub digest: Digest,
     /// The time in which it counts.
     pub window: Window,
-    /// Position of its credential in the snapshot.
+    /// Number of its credential in the snapshot.
     pub credential: u32,
+    /// Its own number, by which its last use is recorded: the same for as long as the key is there.
+    pub number: u32,
     /// Whether it is accepted.
     pub state: KeyState,
 }
@@ -82,7 +84,7 @@ impl KeyTable {
     }
 
     /// Every key with this digest.
-    pub fn find<'t>(&'t self, digest: &'t Digest) -> impl Iterator<Item = &'t KeyEntry> {
+    pub fn find<'t>(&'t self, digest: &Digest) -> impl Iterator<Item = &'t KeyEntry> {
         let slots: &[Slot] = &self.parts[usize::from(digest[0])];
         let mut at = home(digest, slots.len());
         std::iter::from_fn(move || {
@@ -142,7 +144,13 @@ mod tests {
     fn table(keys: &[(Digest, u32)]) -> KeyTable {
         let mut builder = KeyTableBuilder::default();
         for &(digest, credential) in keys {
-            builder.add(KeyEntry { digest, window: Window::ALWAYS, credential, state: KeyState::Active });
+            builder.add(KeyEntry {
+                digest,
+                window: Window::ALWAYS,
+                credential,
+                number: 0,
+                state: KeyState::Active,
+            });
         }
         builder.build()
     }
@@ -177,7 +185,13 @@ mod tests {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 word.copy_from_slice(&(state >> 16 ^ state).to_le_bytes());
             }
-            builder.add(KeyEntry { digest, window: Window::ALWAYS, credential: 0, state: KeyState::Active });
+            builder.add(KeyEntry {
+                digest,
+                window: Window::ALWAYS,
+                credential: 0,
+                number: 0,
+                state: KeyState::Active,
+            });
         }
         let table = builder.build();
         assert!(table.bytes() / table.len() <= 128, "{} bytes a key", table.bytes() / table.len());

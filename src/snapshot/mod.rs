@@ -25,15 +25,15 @@ pub struct Snapshot {
     /// Counts up by one with each snapshot of a process.
     pub generation: u64,
     /// From alias, id and host name to proxy.
-    pub routes: Routes,
+    pub routes: Arc<Routes>,
     /// The proxies.
-    pub proxies: Box<[Proxy]>,
-    /// The proxy credentials.
-    pub credentials: Box<[Credential]>,
+    pub proxies: Arc<[Proxy]>,
+    /// The proxy credentials, by their numbers; numbers that belong to none are empty.
+    pub credentials: Arc<[Option<Credential>]>,
     /// The keys of all proxy credentials.
     pub keys: Arc<KeyTable>,
     /// The targets and their addresses.
-    pub upstreams: Box<[Upstream]>,
+    pub upstreams: Arc<[Upstream]>,
     /// Bounds and deadlines for callers.
     pub callers: Callers,
 }
@@ -44,9 +44,9 @@ impl Snapshot {
         self.proxies.get(index as usize)
     }
 
-    /// The credential at a position that the key table gave.
-    pub fn credential(&self, index: u32) -> Option<&Credential> {
-        self.credentials.get(index as usize)
+    /// The credential with a number.
+    pub fn credential(&self, number: u32) -> Option<&Credential> {
+        self.credentials.get(number as usize)?.as_ref()
     }
 
     /// The target with an id, if it still exists.

@@ -50,7 +50,7 @@ pub struct Location {
     pub name: Box<[u8]>,
     /// How its value is read.
     pub kind: LocationKind,
-    /// Positions of the credentials whose keys count there, sorted.
+    /// Numbers of the credentials whose keys count there, sorted.
     pub credentials: Box<[u32]>,
 }
 
@@ -66,6 +66,8 @@ pub enum LocationKind {
 /// One proxy credential.
 #[derive(Debug)]
 pub struct Credential {
+    /// Its number: the same in every snapshot of a process that has a credential of this name.
+    pub number: u32,
     /// Its name.
     pub name: Box<str>,
     /// The fields that tell the API who calls, as lines.

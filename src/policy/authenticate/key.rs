@@ -31,7 +31,9 @@ pub(super) fn verify<'s>(
             continue;
         }
         match (usable(entry, now), snapshot.credential(entry.credential)) {
-            (Ok(()), Some(credential)) => return Verdict::Accepted(Identity { credential }),
+            (Ok(()), Some(credential)) => {
+                return Verdict::Accepted(Identity { credential, key: Some(entry) });
+            }
             (Err(refused), _) => reason = refused,
             (Ok(()), None) => {}
         }

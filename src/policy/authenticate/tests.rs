@@ -25,16 +25,17 @@ fn digest(key: &str) -> [u8; 32] {
 fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
     let mut table = KeyTableBuilder::default();
     for &(key, credential, state, window) in keys {
-        table.add(KeyEntry { digest: digest(key), window, credential, state });
+        table.add(KeyEntry { digest: digest(key), window, credential, number: 0, state });
     }
-    let credential = |name: &str| Credential { name: name.into(), identity: Box::default() };
+    let credential =
+        |number, name: &str| Some(Credential { number, name: name.into(), identity: Box::default() });
     Snapshot {
         generation: 1,
-        routes: Routes::default(),
-        proxies: Box::default(),
-        credentials: Box::new([credential("zero"), credential("one")]),
+        routes: Arc::new(Routes::default()),
+        proxies: Arc::default(),
+        credentials: Arc::new([credential(0, "zero"), credential(1, "one")]),
         keys: Arc::new(table.build()),
-        upstreams: Box::default(),
+        upstreams: Arc::default(),
         callers: Callers {
             head: HeadLimits::default(),
             body_bytes: u64::MAX,

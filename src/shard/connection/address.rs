@@ -8,18 +8,25 @@ const TEXT_BYTES_MAX: usize = 45;
 /// An address as text.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::shard) struct Address {
+    ip: IpAddr,
     text: [u8; TEXT_BYTES_MAX],
     length: u8,
 }
 
 impl Address {
     pub(in crate::shard) fn new(address: IpAddr) -> Self {
+        let ip = address.to_canonical();
         let mut text = [0; TEXT_BYTES_MAX];
         let mut rest = &mut text[..];
-        let written = write!(rest, "{}", address.to_canonical());
+        let written = write!(rest, "{ip}");
         debug_assert!(written.is_ok(), "no address is longer than {TEXT_BYTES_MAX} bytes");
         let left = rest.len();
-        Self { text, length: u8::try_from(TEXT_BYTES_MAX - left).unwrap_or(0) }
+        Self { ip, text, length: u8::try_from(TEXT_BYTES_MAX - left).unwrap_or(0) }
+    }
+
+    /// The address itself; an IPv4 address mapped into IPv6 is taken out.
+    pub(in crate::shard) fn ip(&self) -> IpAddr {
+        self.ip
     }
 
     pub(in crate::shard) fn text(&self) -> &[u8] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Answer, Connection, answer::Style, problem};
 use crate::{
-    policy::{CallerFacts, FieldSink, Now, Permit, decide, write_request_fields},
+    policy::{CallerFacts, FieldSink, Means, Now, Permit, Unwatched, decide, write_request_fields},
     protocol::{
         h1::{HeadWriter, parse_request},
         http::{BodyLength, Method, RequestHead, Version},
@@ -123,7 +123,7 @@ fn judge(
     let shard = &connection.shard;
     let refuse_whole =
         |reason| Judged::Refused { answer: problem(shard, reason, &request_id, Style::CLOSE), body: 0 };
-    let Scratch { head: out, path, table } = scratch;
+    let Scratch { head: out, path, table, rules } = scratch;
     let head = match parse_request(received.head, &snapshot.callers.head, table) {
         Ok(head) => head,
         Err(reason) => return refuse_whole(reason),
@@ -131,7 +131,14 @@ fn judge(
     if matches!(head.body, BodyLength::Fixed(length) if length > snapshot.callers.body_bytes) {
         return refuse_whole(Reason::BodyTooLarge);
     }
-    let permit = match decide(snapshot, &head, Now(shard.clock.wall_millis()), path) {
+    let means = Means {
+        now: Now(shard.clock.wall_millis()),
+        source: connection.address.ip(),
+        path,
+        rules,
+        watch: &mut Unwatched,
+    };
+    let permit = match decide(snapshot, &head, means) {
         Ok(permit) => permit,
         Err(denial) => {
             let challenge = denial.proxy.map_or(&[][..], |proxy| &proxy.challenge);
