@@ -48,5 +48,6 @@ pub mod protocol;
 pub mod run;
 pub mod shard;
 pub mod snapshot;
+pub mod store;
 pub mod telemetry;
 pub mod types;

@@ -112,6 +112,10 @@ pub const KEY_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const KEY_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Files that one include directory or one pattern may name.
 pub const FILES_MAX: usize = 10_000;
+/// Keys that a reload may always take away, whatever their share: fewer are looked through by eye.
+pub const SHRINK_KEYS_MIN: usize = 100;
+/// Proxies that a reload may always take away.
+pub const SHRINK_PROXIES_MIN: usize = 10;
 /// Size of one secret.
 pub const SECRET_BYTES_MAX: usize = 16 * 1024;
 /// Size of the key that `hash` reads.

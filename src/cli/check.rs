@@ -9,7 +9,7 @@ use crate::config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy};
 pub(super) fn run(path: &Path) -> ExitCode {
     let mut text = String::new();
     let complete = match config::load(path, &|name| std::env::var(name).ok()) {
-        Ok(Loaded { plan, diagnostics }) => {
+        Ok(Loaded { plan, diagnostics, .. }) => {
             list(&mut text, &diagnostics);
             summarise(&mut text, &plan);
             count(&mut text, &diagnostics)
@@ -59,7 +59,7 @@ fn describe(proxy: &Proxy, plan: &Plan) -> String {
     let accepted =
         route.proxy_credentials.iter().filter_map(|position| plan.proxy_credentials.get(*position));
     let accepted: Vec<_> = accepted
-        .map(|credential| format!("{} ({})", credential.name, plural(credential.keys.len(), "key")))
+        .map(|credential| format!("{} ({})", credential.name, plural(credential.key_count(), "key")))
         .collect();
     let inactive = if proxy.active { "" } else { " [not active]" };
     format!(

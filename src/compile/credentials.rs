@@ -1,8 +1,8 @@
-//! Proxy credentials and their keys.
+//! Proxy credentials: what the API is told of whoever presents one.
 
 use crate::{
     config::plan::{Plan, ProxyCredential},
-    snapshot::{Credential, KeyEntry, KeyTable, KeyTableBuilder},
+    snapshot::Credential,
 };
 
 /// The names of the fields that tell the API who calls. A caller's own fields of these names never pass.
@@ -22,20 +22,4 @@ pub(super) fn compile(number: u32, credential: &ProxyCredential, plan: &Plan) ->
         }
     }
     Credential { number, name: credential.name.as_str().into(), identity: identity.into_boxed_slice() }
-}
-
-pub(super) fn key_table(credentials: &[ProxyCredential]) -> KeyTable {
-    let mut table = KeyTableBuilder::default();
-    for (credential, at) in credentials.iter().zip(0_u32..) {
-        for key in &credential.keys {
-            table.add(KeyEntry {
-                digest: key.digest,
-                window: key.window,
-                credential: at,
-                number: 0,
-                state: key.state,
-            });
-        }
-    }
-    table.build()
 }

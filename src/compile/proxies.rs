@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::credentials::IDENTITY_FIELDS;
 use crate::{
     config::plan::{Location as PlannedLocation, Plan, Proxy as PlannedProxy, ProxyRoute, TargetCredential},
-    snapshot::{Location, LocationKind, NameSet, Proxy, Serving, Upstream, UpstreamId},
+    snapshot::{Location, LocationKind, NameSet, Proxy, Serving, UpstreamId},
     types::Secret,
 };
 
@@ -21,16 +21,22 @@ const GATEWAY_FIELDS: [&str; 8] = [
     "Forwarded",
 ];
 
-pub(super) fn compile(proxy: &PlannedProxy, plan: &Plan, upstreams: &[Upstream]) -> Proxy {
-    let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, upstreams.get(route.target)?)));
+/// `upstreams` and `credentials` are the numbers of targets and proxy credentials by their positions in the plan.
+pub(super) fn compile(
+    proxy: &PlannedProxy,
+    plan: &Plan,
+    upstreams: &[UpstreamId],
+    credentials: &[u32],
+) -> Proxy {
+    let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, *upstreams.get(route.target)?)));
     let (route, upstream) = resolved.unzip();
-    let locations = route.map_or_else(Box::default, |route| locations(route, plan));
+    let locations = route.map_or_else(Box::default, |route| locations(route, plan, credentials));
     let target_credential =
         route.and_then(|route| route.target_credential).and_then(|at| plan.target_credentials.get(at));
     Proxy {
         label: proxy.label.as_str().into(),
         serving: serving(proxy, upstream),
-        upstream: upstream.map_or(UpstreamId(u32::MAX), |upstream| upstream.id),
+        upstream: upstream.unwrap_or(UpstreamId(u32::MAX)),
         upstream_index: route.and_then(|route| u32::try_from(route.target).ok()).unwrap_or(u32::MAX),
         websocket: proxy.websocket,
         keep_encoded_slash: proxy.keep_encoded_slash,
@@ -41,7 +47,7 @@ pub(super) fn compile(proxy: &PlannedProxy, plan: &Plan, upstreams: &[Upstream])
     }
 }
 
-fn serving(proxy: &PlannedProxy, upstream: Option<&Upstream>) -> Serving {
+fn serving(proxy: &PlannedProxy, upstream: Option<UpstreamId>) -> Serving {
     match (proxy.active, upstream) {
         (false, _) => Serving::Inactive,
         (true, None) => Serving::Broken,
@@ -50,16 +56,16 @@ fn serving(proxy: &PlannedProxy, upstream: Option<&Upstream>) -> Serving {
 }
 
 /// Every place that a credential of the proxy names, once, in the order in which they are first named.
-fn locations(route: &ProxyRoute, plan: &Plan) -> Box<[Location]> {
+fn locations(route: &ProxyRoute, plan: &Plan, numbers: &[u32]) -> Box<[Location]> {
     let mut found: Vec<(&str, Vec<u32>)> = Vec::new();
     for &at in &route.proxy_credentials {
-        let (Some(credential), Ok(index)) = (plan.proxy_credentials.get(at), u32::try_from(at)) else {
+        let (Some(credential), Some(&number)) = (plan.proxy_credentials.get(at), numbers.get(at)) else {
             continue;
         };
         for PlannedLocation::Header(name) in &credential.locations {
             match found.iter_mut().find(|(known, _)| known == name) {
-                Some((_, credentials)) => credentials.push(index),
-                None => found.push((name, vec![index])),
+                Some((_, credentials)) => credentials.push(number),
+                None => found.push((name, vec![number])),
             }
         }
     }

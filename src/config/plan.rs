@@ -3,12 +3,13 @@
 //! References between objects are positions in the lists beside them, so that a dangling one cannot be
 //! written down: a proxy whose references do not resolve carries the sentence that says so instead.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use super::key_list::{KeyDetail, KeyList, KeyRef, PARTS as KEY_PARTS};
 use crate::types::{Digest, KeyState, Secret, Window};
 
 /// Everything that the files say.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Plan {
     /// `[server]`.
     pub server: Server,
@@ -26,13 +27,15 @@ pub struct Plan {
     pub target_credentials: Vec<TargetCredential>,
     /// `[[proxy]]`.
     pub proxies: Vec<Proxy>,
-    /// Every file that was read, for watching.
-    pub files: Vec<PathBuf>,
 }
 
 /// `[server]`: what holds for the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
+    /// `data_dir`: where what must outlive the process is kept.
+    pub data_dir: Option<PathBuf>,
+    /// `shrink_limit`: the share of keys, or of proxies, in percent, that a reload may take away.
+    pub shrink_limit: u8,
     /// `shards`: event loops; `None` is `"auto"`, one for each core that the process may use.
     pub shards: Option<usize>,
     /// `driver`.
@@ -150,7 +153,7 @@ pub struct Consumer {
 }
 
 /// `[[credential]]` with `type = "proxy"`: what callers present.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct ProxyCredential {
     /// `name`.
     pub name: String,
@@ -158,8 +161,20 @@ pub struct ProxyCredential {
     pub consumer: Option<usize>,
     /// `locations`: where a caller may put the key, at least one.
     pub locations: Vec<Location>,
-    /// `keys` and the content of `key_files`.
-    pub keys: Vec<Key>,
+    /// `keys`, and the content of each of `key_files`.
+    pub keys: Vec<Arc<KeyList>>,
+}
+
+impl ProxyCredential {
+    /// Number of keys; one that is in two files counts twice.
+    pub fn key_count(&self) -> usize {
+        self.keys.iter().map(|list| list.len()).sum()
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_>> {
+        self.keys.iter().flat_map(|list| list.iter())
+    }
 }
 
 /// One place in a request where a key may stand.
@@ -183,7 +198,7 @@ pub struct Key {
 }
 
 /// `[[credential]]` with `type = "target"`: what the API receives.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct TargetCredential {
     /// `name`.
     pub name: String,
@@ -193,7 +208,7 @@ pub struct TargetCredential {
 }
 
 /// `[[proxy]]`: one alias, whom it lets in, and where it leads.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Proxy {
     /// What messages call it: `alias`, or else `host`, or else `id`.
     pub label: String,

@@ -24,7 +24,7 @@ pub(super) struct Place {
 }
 
 /// What is wrong with a value and what to write instead, before it is known where the value stands.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     /// What is wrong.
     pub message: String,
@@ -44,6 +44,15 @@ impl Problem {
     }
 }
 
+/// What a configuration was read from: if anything there changes, it is to be read again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Every file that was read or asked for.
+    pub files: Vec<PathBuf>,
+    /// Directories in which further files may appear.
+    pub directories: Vec<PathBuf>,
+}
+
 /// The findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -55,6 +64,8 @@ pub(super) struct Report {
     torn: HashSet<(usize, usize)>,
     /// Every file that was read or asked for, for watching.
     pub files: Vec<PathBuf>,
+    /// Directories in which files may appear that belong to the configuration, for watching.
+    pub directories: Vec<PathBuf>,
     /// Every table and key that was asked for: what the documentation has to describe.
     #[cfg(test)]
     pub asked: BTreeSet<(String, &'static str)>,
@@ -122,7 +133,7 @@ impl Report {
     }
 
     /// Every finding in the order of the files, and whether the configuration can be used.
-    pub fn finish(mut self) -> (Vec<Diagnostic>, Vec<PathBuf>, bool) {
+    pub fn finish(mut self) -> (Vec<Diagnostic>, Watched, bool) {
         self.diagnostics.sort_by_key(|(file, found)| (*file, found.line, found.column));
         let usable = self.usable();
         let mut diagnostics: Vec<_> = self.diagnostics.into_iter().map(|(_, found)| found).collect();
@@ -138,7 +149,7 @@ impl Report {
                 help: None,
             });
         }
-        (diagnostics, self.files, usable)
+        (diagnostics, Watched { files: self.files, directories: self.directories }, usable)
     }
 
     fn name(&self, file: usize) -> &str {

@@ -28,7 +28,7 @@ fn asked(text: &str) -> (BTreeSet<(String, &'static str)>, Report) {
     let source =
         Source::new(file, Path::new("/nowhere").to_path_buf(), true, Zeroizing::new(text.to_owned()));
     let tree = Tree::parse(&source, &mut report);
-    validate::validate(&[tree], &Disk { environment: &|_| Some("value".to_owned()) }, &mut report);
+    validate::validate(&[tree], &Disk::new(&|_| Some("value".to_owned())), &mut report);
     (std::mem::take(&mut report.asked), report)
 }
 

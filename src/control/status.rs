@@ -2,13 +2,15 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
 
 use serde::Serialize;
+
+use super::{ReloadReport, ReloadResult};
 
 use crate::{
     telemetry::{ShardCells, Totals},
@@ -22,7 +24,27 @@ pub struct Status {
     generation: AtomicU64,
     draining: AtomicBool,
     stalled: AtomicBool,
+    reloads: Mutex<Reloads>,
     shards: Vec<Arc<ShardCells>>,
+}
+
+/// What came of reloads.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Reloads {
+    /// That made a new configuration current, the start included.
+    pub applied: u64,
+    /// That found nothing new.
+    pub unchanged: u64,
+    /// That were refused.
+    pub refused: u64,
+    /// The last one.
+    pub last: Option<ReloadReport>,
+    /// The last one that was refused, for as long as none after it was not.
+    pub refusal: Option<ReloadReport>,
+    /// Keys that were revoked.
+    pub revoked_keys: usize,
+    /// Credentials that were.
+    pub revoked_credentials: usize,
 }
 
 impl Status {
@@ -35,6 +57,7 @@ impl Status {
             generation: AtomicU64::new(generation),
             draining: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
+            reloads: Mutex::default(),
             shards,
         }
     }
@@ -49,6 +72,29 @@ impl Status {
 
     pub(super) fn set_stalled(&self, stalled: bool) {
         self.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// Says what came of a reload.
+    pub fn set_reload(&self, report: &ReloadReport) {
+        let mut reloads = self.reloads();
+        match report.result {
+            ReloadResult::Applied => reloads.applied += 1,
+            ReloadResult::Unchanged => reloads.unchanged += 1,
+            ReloadResult::Refused => reloads.refused += 1,
+        }
+        reloads.refusal = (report.result == ReloadResult::Refused).then(|| report.clone());
+        reloads.last = Some(report.clone());
+    }
+
+    /// Says how many keys and credentials were revoked.
+    pub fn set_revocations(&self, (keys, credentials): (usize, usize)) {
+        let mut reloads = self.reloads();
+        (reloads.revoked_keys, reloads.revoked_credentials) = (keys, credentials);
+    }
+
+    /// What came of reloads so far.
+    pub fn reloads(&self) -> MutexGuard<'_, Reloads> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether callers should be sent here.
@@ -69,6 +115,7 @@ impl Status {
             shards: self.shards.len(),
             uptime_seconds: self.started.elapsed().as_secs(),
             connections: totals.connections,
+            reloads: self.reloads().clone(),
             outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
         }
     }
@@ -85,6 +132,7 @@ pub struct Report {
     shards: usize,
     uptime_seconds: u64,
     connections: u64,
+    reloads: Reloads,
     /// Requests by the word of their reason; those that did not occur are left out.
     outcomes: std::collections::BTreeMap<&'static str, u64>,
 }

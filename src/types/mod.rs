@@ -6,6 +6,6 @@ mod key;
 mod reason;
 mod secret;
 
-pub use key::{Digest, KeyState, Window};
+pub use key::{Digest, KeyState, Window, digest_from_hex};
 pub use reason::{Fault, Reason};
 pub use secret::Secret;

@@ -63,7 +63,6 @@ pub(super) fn validate(trees: &[Tree<'_>], outside: &dyn Outside, report: &mut R
         proxy_credentials: credentials.proxy.into_objects(),
         target_credentials: credentials.target.into_objects(),
         proxies,
-        files: Vec::new(),
     }
 }
 
