@@ -14,6 +14,8 @@
 
 mod change;
 
+pub mod client;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
