@@ -66,12 +66,11 @@ pub(super) async fn revoke(
                 "it is written down and will hold, but a shard has not yet said that it refuses the key";
             problem(StatusCode::SERVICE_UNAVAILABLE, "committed-unconfirmed", detail)
         }
-        Ok(Err(RevokeRefusal::Unknown(name))) => {
-            let detail = format!(
-                "no credential and no key is called {name:?}; give the id of a key, the name of a credential, \
-                 or the key itself on standard input with `-`"
-            );
-            problem(StatusCode::NOT_FOUND, "unknown", &detail)
+        Ok(Err(RevokeRefusal::Unknown)) => {
+            // What was asked for is not repeated: it may be the key itself.
+            let detail = "no credential and no key has that name; give the id of a key, the name of a credential, \
+                          or the key itself on standard input with `-`";
+            problem(StatusCode::NOT_FOUND, "unknown", detail)
         }
         Ok(Err(RevokeRefusal::Ambiguous(name, choices))) => {
             let detail = format!("{name:?} may be {}; write CREDENTIAL/KEY-ID", choices.join(", or "));

@@ -1,15 +1,22 @@
 //! `keyferry check`: everything that is wrong with the configuration, and what each proxy does.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use super::print;
-use crate::config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy};
+use crate::{
+    compile::{Compiler, Epoch},
+    config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy},
+};
 
 /// Reads the configuration and prints what was found.
 pub(super) fn run(path: &Path) -> ExitCode {
     let mut text = String::new();
     let complete = match config::load(path, &|name| std::env::var(name).ok()) {
-        Ok(Loaded { plan, diagnostics, .. }) => {
+        Ok(Loaded { plan, mut diagnostics, .. }) => {
+            let plan = Arc::new(plan);
+            if let Err(found) = Compiler::default().compile(&plan, Epoch::FIRST) {
+                diagnostics.extend(found);
+            }
             list(&mut text, &diagnostics);
             summarise(&mut text, &plan);
             count(&mut text, &diagnostics)

@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -103,6 +104,33 @@ impl Loader {
 /// Everything that is wrong, warnings included, if at least one finding is an error.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Vec<Diagnostic>> {
     Loader::default().load(path, environment, false).result
+}
+
+/// The address of the admin listener that a file asks for, and nothing else of it.
+///
+/// # Errors
+///
+/// A sentence: the file cannot be read, or has no such address, or one that is chosen anew at each start.
+pub fn admin_address(path: &Path) -> Result<SocketAddr, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("{name}: {error}; name the configuration with -c, or the address with --admin")
+    })?;
+    let mut report = Report::default();
+    let file = report.open(&name.to_string());
+    let source = Source::new(file, PathBuf::new(), true, Zeroizing::new(text));
+    let tree = Tree::parse(&source, &mut report);
+    let table = tree.root().take("admin").and_then(|value| value.table(&mut report));
+    let address = table
+        .and_then(|mut table| table.take("address"))
+        .and_then(|value| value.text(&mut report)?.parse().ok());
+    match address {
+        Some(address) if SocketAddr::port(&address) != 0 => Ok(address),
+        Some(_) => Err(format!(
+            "{name}: [admin] has port 0, another one at each start; give the address with --admin"
+        )),
+        None => Err(format!("{name}: there is no [admin] with an address, so the gateway cannot be asked")),
+    }
 }
 
 fn load_file(path: &Path, outside: &dyn Outside, report: &mut Report) -> Option<Plan> {

@@ -32,6 +32,6 @@ mod value;
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Difference, difference, listed};
 pub use files::Stamp;
-pub use load::{Attempt, Loaded, Loader, load, load_text, parse_text};
+pub use load::{Attempt, Loaded, Loader, admin_address, load, load_text, parse_text};
 pub use plan::Plan;
 pub use report::Watched;

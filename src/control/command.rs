@@ -134,7 +134,7 @@ pub struct RevokeReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevokeRefusal {
     /// Nothing has this name.
-    Unknown(String),
+    Unknown,
     /// Several things have this name: these.
     Ambiguous(String, Vec<String>),
     /// It could not be written down.

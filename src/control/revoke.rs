@@ -58,7 +58,7 @@ fn by_name(plan: &Plan, name: &str) -> Result<Revocation, RevokeRefusal> {
         }
     }
     match choices.len() {
-        0 => Err(RevokeRefusal::Unknown(name.to_owned())),
+        0 => Err(RevokeRefusal::Unknown),
         1 => Ok(choices.remove(0).1),
         _ => {
             let names = choices.into_iter().take(CHOICES_MAX).map(|(sentence, _)| sentence).collect();
