@@ -79,6 +79,8 @@ pub const LOOK_TICKS: u32 = 10;
 pub const HALF_CLOSED_TICKS: u32 = 50;
 /// How long a connection whose end was announced is read, so that the answer is not lost to a reset.
 pub const LINGER_MILLIS: u64 = 2_000;
+/// Tunnels that are asked in one turn of a shard whether their keys still count: a look-up each, a few milliseconds.
+pub const TUNNELS_REVIEWED_MAX: usize = 4096;
 /// Bytes that are read and thrown away in that time.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 

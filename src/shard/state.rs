@@ -19,6 +19,7 @@ use super::{
     clock::{Clock, Ticks},
     sys,
     timer::Deadlines,
+    tunnels::Tunnels,
     upstream::Pools,
 };
 use crate::{
@@ -58,6 +59,7 @@ pub(super) struct Shard {
     pub(super) deadlines: Rc<Deadlines>,
     pub(super) cells: Arc<ShardCells>,
     pub(super) pools: Pools,
+    pub(super) tunnels: Rc<Tunnels>,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     scratch: RefCell<Scratch>,
     date: Cell<[u8; DATE_BYTES]>,
@@ -92,6 +94,7 @@ impl Shard {
             deadlines: Rc::default(),
             cells: parts.cells,
             pools: Pools::default(),
+            tunnels: Rc::default(),
             snapshots: RefCell::new(Cache::new(parts.snapshots)),
             scratch: RefCell::new(Scratch {
                 head: vec![0; BUFFER_LARGE_BYTES].into_boxed_slice(),
@@ -137,6 +140,12 @@ impl Shard {
     pub(super) fn acknowledge_snapshot(&self) {
         let generation = self.with_snapshot(|snapshot| snapshot.generation);
         self.cells.acknowledge(generation);
+    }
+
+    /// Cuts tunnels whose keys no longer count.
+    pub(super) fn review_tunnels(&self) {
+        let now = self.clock.wall_millis();
+        self.with_snapshot(|snapshot| self.tunnels.review(snapshot, now));
     }
 
     /// The tick that is `millis` from now.

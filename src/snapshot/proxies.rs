@@ -43,6 +43,13 @@ pub struct Proxy {
     pub challenge: Box<[u8]>,
 }
 
+impl Proxy {
+    /// Whether the keys of a credential count anywhere.
+    pub fn accepts(&self, credential: u32) -> bool {
+        self.locations.iter().any(|location| location.credentials.binary_search(&credential).is_ok())
+    }
+}
+
 /// One place where a key may stand.
 #[derive(Debug)]
 pub struct Location {

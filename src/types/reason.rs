@@ -40,6 +40,9 @@ reasons! {
     /// The connection was switched to another protocol and both sides ended it in their own time.
     Tunnelled = 101 None "tunnelled" "Tunnelled";
 
+    /// The connection was switched to another protocol, and its key stopped counting: both sides were cut off.
+    TunnelCut = 101 Caller "tunnel-cut" "The credential of the tunnel no longer counts";
+
     /// The request line is not what RFC 9112 §3 describes.
     RequestLineInvalid = 400 Caller "request-line-invalid" "The request line is malformed";
     /// The request target has none of the four forms, or bytes that may not stand in one (RFC 9112 §3.2).

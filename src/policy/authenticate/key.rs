@@ -55,7 +55,7 @@ fn digest(key: &[u8]) -> Digest {
 }
 
 /// Whether a key counts at this moment: by its state, then by its window.
-fn usable(entry: &KeyEntry, now: i64) -> Result<(), Reason> {
+pub(super) fn usable(entry: &KeyEntry, now: i64) -> Result<(), Reason> {
     match entry.state {
         KeyState::Active | KeyState::Deprecated => {}
         KeyState::Pending => return Err(Reason::KeyNotYetValid),
