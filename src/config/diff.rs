@@ -1,6 +1,6 @@
 //! How two plans differ: the names of objects, never what is in them.
 
-use super::plan::{Plan, ProxyCredential};
+use super::plan::{Plan, Proxy, ProxyCredential, ProxyRoute};
 
 /// Names of one sort that a line of the log shows.
 const NAMES_MAX: usize = 10;
@@ -21,10 +21,14 @@ pub fn difference(before: &Plan, after: &Plan) -> Difference {
     add("target", Changes::of(&before.targets, &after.targets, |one| &one.name, |a, b| a == b));
     add("consumer", Changes::of(&before.consumers, &after.consumers, |one| &one.name, |a, b| a == b));
     let (old, new) = (&before.proxy_credentials, &after.proxy_credentials);
-    add("credential", Changes::of(old, new, |one| &one.name, same_but_for_keys));
+    let same = |old: &ProxyCredential, new: &ProxyCredential| {
+        old.locations == new.locations && consumer(old, before) == consumer(new, after)
+    };
+    add("credential", Changes::of(old, new, |one| &one.name, same));
     let (old, new) = (&before.target_credentials, &after.target_credentials);
     add("target credential", Changes::of(old, new, |one| &one.name, |a, b| a == b));
-    add("proxy", Changes::of(&before.proxies, &after.proxies, |one| &one.label, |a, b| a == b));
+    let same = |old: &Proxy, new: &Proxy| same_but_for_positions((old, before), (new, after));
+    add("proxy", Changes::of(&before.proxies, &after.proxies, |one| &one.label, same));
     let (old, new) = (&before.server, &after.server);
     if (old.timeouts, old.limits, old.drain_timeout) != (new.timeouts, new.limits, new.drain_timeout) {
         objects.push("server changed".to_owned());
@@ -32,8 +36,26 @@ pub fn difference(before: &Plan, after: &Plan) -> Difference {
     Difference { objects, restart: restart(before, after) }
 }
 
-fn same_but_for_keys(before: &ProxyCredential, after: &ProxyCredential) -> bool {
-    (&before.consumer, &before.locations) == (&after.consumer, &after.locations)
+fn consumer<'p>(credential: &ProxyCredential, plan: &'p Plan) -> Option<&'p str> {
+    credential.consumer.and_then(|at| plan.consumers.get(at)).map(|one| one.name.as_str())
+}
+
+/// References are positions in lists: what counts is what they lead to.
+fn same_but_for_positions((old, before): (&Proxy, &Plan), (new, after): (&Proxy, &Plan)) -> bool {
+    let old_route = old.route.as_ref().map(|route| names(route, before));
+    let new_route = new.route.as_ref().map(|route| names(route, after));
+    let own = |proxy: &Proxy| {
+        let names = (proxy.id.clone(), proxy.alias.clone(), proxy.hosts.clone());
+        (names, proxy.active, proxy.websocket, proxy.keep_encoded_slash)
+    };
+    old_route == new_route && own(old) == own(new)
+}
+
+fn names<'p>(route: &ProxyRoute, plan: &'p Plan) -> (Option<&'p str>, Option<&'p str>, Vec<&'p str>) {
+    let target = plan.targets.get(route.target).map(|one| one.name.as_str());
+    let presents = route.target_credential.and_then(|at| plan.target_credentials.get(at));
+    let accepts = route.proxy_credentials.iter().filter_map(|at| plan.proxy_credentials.get(*at));
+    (target, presents.map(|one| one.name.as_str()), accepts.map(|one| one.name.as_str()).collect())
 }
 
 /// Settings that shards and sockets are made with.

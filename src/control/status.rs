@@ -31,7 +31,7 @@ pub struct Status {
 /// What came of reloads.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Reloads {
-    /// That made a new configuration current, the start included.
+    /// That made a new configuration current, since the start.
     pub applied: u64,
     /// That found nothing new.
     pub unchanged: u64,
