@@ -3,13 +3,17 @@
 use std::{path::Path, process::ExitCode};
 
 use super::print;
-use crate::config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy};
+use crate::{
+    config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy},
+    explain::{failed_asserts, rehearsal},
+};
 
 /// Reads the configuration and prints what was found.
 pub(super) fn run(path: &Path) -> ExitCode {
     let mut text = String::new();
     let complete = match config::load(path, &|name| std::env::var(name).ok()) {
-        Ok(Loaded { plan, diagnostics }) => {
+        Ok(Loaded { plan, mut diagnostics }) => {
+            diagnostics.extend(failed_asserts(&plan, &rehearsal(&plan)));
             list(&mut text, &diagnostics);
             summarise(&mut text, &plan);
             count(&mut text, &diagnostics)

@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod hash;
 mod key;
 mod run;
@@ -37,6 +38,16 @@ enum Command {
     /// Nothing is started. The exit code is 0 if the configuration is complete, and 1 if anything in it is
     /// an error or broken; warnings do not count.
     Check(Configuration),
+    /// Show how a request would be judged: its proxy, its credential, what each rule says, and how it ends
+    ///
+    /// Nothing is sent anywhere. The exit code is 0 whether the request is allowed or not.
+    #[command(after_help = "Example: keyferry explain GET /crm/v2/contacts --credential payments-service")]
+    Explain {
+        #[command(flatten)]
+        asked: explain::Asked,
+        #[command(flatten)]
+        configuration: Configuration,
+    },
     /// Make keys for callers
     Key {
         #[command(subcommand)]
@@ -77,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Run(Configuration { config }) => run::run(&config),
         Command::Demo => demo::run(),
         Command::Check(Configuration { config }) => check::run(&config),
+        Command::Explain { asked, configuration } => explain::run(&configuration.config, &asked),
         Command::Key { command: KeyCommand::New(options) } => key::run(&options),
         Command::Hash { refused } => hash::run(&refused),
     }

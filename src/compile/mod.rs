@@ -5,6 +5,7 @@
 
 mod credentials;
 mod proxies;
+mod rules;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,6 +16,8 @@ use crate::{
     },
 };
 
+pub use rules::{CompiledRules, RuleCache};
+
 /// The addresses of targets, by position in the plan.
 pub type Addresses = Vec<Vec<SocketAddr>>;
 
@@ -24,9 +27,15 @@ pub struct Compiler {
     generation: u64,
     upstream_ids: HashMap<(String, String), UpstreamId>,
     keys: Option<Arc<KeyTable>>,
+    rules: RuleCache,
 }
 
 impl Compiler {
+    /// A compiler whose rules have lazy automata alone, so that those can be tested.
+    pub fn with_lazy_rules() -> Self {
+        Self { rules: RuleCache::lazy_only(), ..Self::default() }
+    }
+
     /// Compiles a plan whose keys are new.
     pub fn compile(&mut self, plan: &Plan, addresses: &Addresses) -> Snapshot {
         self.keys = Some(Arc::new(credentials::key_table(&plan.proxy_credentials)));
@@ -36,21 +45,23 @@ impl Compiler {
     /// Compiles the plan of the snapshot before with other addresses: the keys are shared.
     pub fn compile_addresses(&mut self, plan: &Plan, addresses: &Addresses) -> Snapshot {
         self.generation += 1;
+        let rules = self.rules.compile(plan);
         let upstreams: Arc<[_]> = plan
             .targets
             .iter()
             .enumerate()
             .map(|(at, target)| self.upstream(target, addresses.get(at).map_or(&[], Vec::as_slice)))
             .collect();
-        let proxies: Arc<[_]> =
-            plan.proxies.iter().map(|proxy| proxies::compile(proxy, plan, &upstreams)).collect();
+        let proxies: Arc<[_]> = proxies::compile_all(plan, &upstreams, &rules);
         Snapshot {
             generation: self.generation,
             routes: Arc::new(routes(plan)),
             proxies,
             credentials: (0_u32..)
                 .zip(&plan.proxy_credentials)
-                .map(|(number, one)| Some(credentials::compile(number, one, plan)))
+                .map(|(number, one)| {
+                    Some(credentials::compile(number, one, plan, rules.of_credential(plan, number as usize)))
+                })
                 .collect(),
             keys: Arc::clone(
                 self.keys.get_or_insert_with(|| Arc::new(credentials::key_table(&plan.proxy_credentials))),

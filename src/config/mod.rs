@@ -18,6 +18,7 @@ mod diagnostic;
 mod load;
 mod outside;
 pub mod plan;
+mod plan_rules;
 mod raw;
 mod report;
 mod suggest;

@@ -3,8 +3,9 @@
 //! References between objects are positions in the lists beside them, so that a dangling one cannot be
 //! written down: a proxy whose references do not resolve carries the sentence that says so instead.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use super::plan_rules::{Assert, AssertRequest, Expected, FieldCheck, Origin, PathCheck, Rule, Rules};
 use crate::types::{Digest, KeyState, Secret, Window};
 
 /// Everything that the files say.
@@ -26,6 +27,8 @@ pub struct Plan {
     pub target_credentials: Vec<TargetCredential>,
     /// `[[proxy]]`.
     pub proxies: Vec<Proxy>,
+    /// `[[assert]]`.
+    pub asserts: Vec<Assert>,
     /// Every file that was read, for watching.
     pub files: Vec<PathBuf>,
 }
@@ -117,6 +120,8 @@ pub struct Target {
     pub idle_connections: usize,
     /// `[target.timeouts]`.
     pub timeouts: TargetTimeouts,
+    /// `[[target.rule]]`.
+    pub rules: Arc<Rules>,
 }
 
 /// `[target.timeouts]`: how long an API may take.
@@ -147,6 +152,8 @@ pub struct Consumer {
     pub name: String,
     /// `legacy_id`: its name in the system that it comes from.
     pub legacy_id: Option<String>,
+    /// `scopes`: what it may do, as rules ask for it.
+    pub scopes: Vec<String>,
 }
 
 /// `[[credential]]` with `type = "proxy"`: what callers present.
@@ -160,6 +167,8 @@ pub struct ProxyCredential {
     pub locations: Vec<Location>,
     /// `keys` and the content of `key_files`.
     pub keys: Vec<Key>,
+    /// `[[credential.rule]]`.
+    pub rules: Arc<Rules>,
 }
 
 /// One place in a request where a key may stand.
@@ -190,6 +199,8 @@ pub struct TargetCredential {
     /// The header fields that it consists of: lower-case name and whole value (`Bearer …`, `Basic …`, …).
     /// Empty with `auth = "none"`.
     pub fields: Vec<(String, Secret)>,
+    /// `[[credential.rule]]`.
+    pub rules: Arc<Rules>,
 }
 
 /// `[[proxy]]`: one alias, whom it lets in, and where it leads.
@@ -209,6 +220,10 @@ pub struct Proxy {
     pub websocket: bool,
     /// `encoded_slash`: `"keep"` rather than `"refuse"`.
     pub keep_encoded_slash: bool,
+    /// `[[proxy.rule]]`.
+    pub rules: Arc<Rules>,
+    /// Where it stands.
+    pub origin: Origin,
     /// Where it leads, or the sentence that says why it cannot.
     pub route: Result<ProxyRoute, String>,
 }

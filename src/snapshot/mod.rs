@@ -8,14 +8,19 @@ mod keys;
 mod names;
 mod proxies;
 mod routes;
+mod rules;
 mod upstreams;
 
 use std::sync::Arc;
 
 pub use keys::{KeyEntry, KeyTable, KeyTableBuilder};
 pub use names::NameSet;
-pub use proxies::{Credential, Location, LocationKind, Proxy, Serving};
+pub use proxies::{Credential, Location, LocationKind, Proxy, ProxyRules, Serving};
 pub use routes::Routes;
+pub use rules::{
+    BuildBudget, FieldCheck, FieldPattern, LazyCaches, Methods, PathUse, Rule, RuleSet, RuleSetBuilder,
+    RuleSource, ScopeBits,
+};
 pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
 
 pub use crate::protocol::http::HeadLimits;

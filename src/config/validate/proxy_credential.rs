@@ -11,6 +11,7 @@ use super::{
     directory::Directory,
     field, key_files,
     keys::{self, Keys},
+    rule,
 };
 
 /// Most places in which one credential is looked for.
@@ -54,10 +55,9 @@ pub(super) fn proxy_credential(
         table.add(Severity::Warning, problem, report);
     }
     let consumer = consumer.map(|(position, _)| position);
-    Read {
-        credential: ProxyCredential { name: name.to_owned(), consumer, locations, keys: keys.into_keys() },
-        broken,
-    }
+    let rules = rule::rules(table, report);
+    let keys = keys.into_keys();
+    Read { credential: ProxyCredential { name: name.to_owned(), consumer, locations, keys, rules }, broken }
 }
 
 fn consumer<'a>(

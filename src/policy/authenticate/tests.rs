@@ -10,8 +10,8 @@ use crate::{
         http::{FieldTable, HeadLimits},
     },
     snapshot::{
-        Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, Routes,
-        Serving, Snapshot, UpstreamId,
+        Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, ProxyRules,
+        Routes, ScopeBits, Serving, Snapshot, UpstreamId,
     },
     types::{KeyState, Reason, Secret, Window},
 };
@@ -27,8 +27,15 @@ fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
     for &(key, credential, state, window) in keys {
         table.add(KeyEntry { digest: digest(key), window, credential, number: 0, state });
     }
-    let credential =
-        |number, name: &str| Some(Credential { number, name: name.into(), identity: Box::default() });
+    let credential = |number, name: &str| {
+        Some(Credential {
+            number,
+            name: name.into(),
+            identity: Box::default(),
+            rules: Arc::default(),
+            scopes: ScopeBits::default(),
+        })
+    };
     Snapshot {
         generation: 1,
         routes: Arc::new(Routes::default()),
@@ -67,6 +74,7 @@ fn proxy(accepted: &[u32]) -> Proxy {
         ]),
         stripped: Arc::new(NameSet::default()),
         injected: Secret::new(Vec::new()),
+        rules: ProxyRules::default(),
         challenge: Box::default(),
     }
 }
