@@ -15,7 +15,7 @@ use crate::{
     },
     control::{
         Builder, Built, Control, Outcome, Publisher, ShardLink, Signals, Status, commands, keep_revoked,
-        resolve_all, revoked,
+        resolve_all,
     },
     limits::SHARDS_MAX,
     shard::{self, Driver, Handle, Setup},
@@ -100,7 +100,7 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
         .map_err(|error| io::Error::new(error.kind(), format!("server.data_dir: {error}")))?;
     keep_revoked(&mut revocations, &compiled);
     let addresses = resolve_all(plan).await;
-    let first = compiled.snapshot(1, &addresses, &revoked(&revocations, &compiled));
+    let first = compiled.snapshot(1, &addresses, &compiled.revoked(&revocations));
     let started = Started::new(plan, first)?;
     let cells: Vec<Arc<ShardCells>> =
         started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();

@@ -390,8 +390,8 @@ fn every_mistake_has_its_place_and_its_remedy() {
             r#"k.toml:14:1: error: proxy[1]: proxy_credentials is missing; write proxy_credentials = ["…"], at least one: a proxy without them would let everybody in"#,
         ),
         (
-            "rule = 1".to_owned(),
-            r#"k.toml:14:1: error: proxy.rule: unknown key; the keys here are alias, host, hosts, id, target, target_credential, proxy_credentials, active, upgrades, encoded_slash"#,
+            "filter = 1".to_owned(),
+            r#"k.toml:14:1: error: proxy.filter: unknown key; the keys here are alias, host, hosts, id, target, target_credential, proxy_credentials, active, upgrades, encoded_slash, default_rule_effect, rule"#,
         ),
         (
             "[[targets]]\nname = \"x\"".to_owned(),

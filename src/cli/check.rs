@@ -6,6 +6,8 @@ use super::print;
 use crate::{
     compile::{Compiler, Epoch},
     config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy},
+    explain::{failed_asserts, rehearsal},
+    store::Revocations,
 };
 
 /// Reads the configuration and prints what was found.
@@ -14,8 +16,11 @@ pub(super) fn run(path: &Path) -> ExitCode {
     let complete = match config::load(path, &|name| std::env::var(name).ok()) {
         Ok(Loaded { plan, mut diagnostics, .. }) => {
             let plan = Arc::new(plan);
-            if let Err(found) = Compiler::default().compile(&plan, Epoch::FIRST) {
-                diagnostics.extend(found);
+            match Compiler::default().compile(&plan, Epoch::FIRST) {
+                Ok(compiled) => {
+                    diagnostics.extend(failed_asserts(&plan, &rehearsal(&compiled, &Revocations::default())))
+                }
+                Err(found) => diagnostics.extend(found),
             }
             list(&mut text, &diagnostics);
             summarise(&mut text, &plan);

@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod gateway;
 mod hash;
 mod key;
@@ -55,6 +56,16 @@ enum Command {
     /// returns 0, every shard refuses it; tunnels that it opened are cut.
     #[command(after_help = "Examples: keyferry revoke partners/k17    keyferry revoke - < key.txt")]
     Revoke(revoke::Revoke),
+    /// Show how a request would be judged: its proxy, its credential, what each rule says, and how it ends
+    ///
+    /// Nothing is sent anywhere. The exit code is 0 whether the request is allowed or not.
+    #[command(after_help = "Example: keyferry explain GET /crm/v2/contacts --credential payments-service")]
+    Explain {
+        #[command(flatten)]
+        asked: explain::Asked,
+        #[command(flatten)]
+        configuration: Configuration,
+    },
     /// Make keys for callers
     Key {
         #[command(subcommand)]
@@ -98,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::run(&options),
         Command::Reload(options) => reload::run(&options),
         Command::Revoke(options) => revoke::run(&options),
+        Command::Explain { asked, configuration } => explain::run(&configuration.config, &asked),
         Command::Key { command: KeyCommand::New(options) } => key::run(&options),
         Command::Hash { refused } => hash::run(&refused),
     }

@@ -7,6 +7,7 @@ mod credentials;
 mod keys;
 mod numbers;
 mod proxies;
+mod rules;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,7 +26,10 @@ use crate::{
         Callers, Credential, HeadLimits, KeyTable, MILLIS_NEVER, Proxy, Revoked, Routes, Snapshot, Upstream,
         UpstreamId, UpstreamTimeouts,
     },
+    store::Revocations,
 };
+
+pub use rules::{CompiledRules, RuleCache};
 
 /// The addresses of targets, by position in the plan.
 pub type Addresses = Vec<Vec<SocketAddr>>;
@@ -38,6 +42,7 @@ pub struct Compiler {
     upstreams_ever: u32,
     credentials: NumberedNames,
     keys: Keys,
+    rules: RuleCache,
 }
 
 /// A plan as tables. What may change without it, the addresses of targets and what is revoked, goes into each snapshot
@@ -56,6 +61,11 @@ pub struct Compiled {
 }
 
 impl Compiler {
+    /// A compiler whose rules have lazy automata alone, so that those can be tested.
+    pub fn with_lazy_rules() -> Self {
+        Self { rules: RuleCache::lazy_only(), ..Self::default() }
+    }
+
     /// Compiles a plan.
     ///
     /// # Errors
@@ -68,18 +78,19 @@ impl Compiler {
         let sources = sources.map(|(one, number)| Source { credential: *number, lists: one.keys.clone() });
         let key_changes = self.keys.update(sources.collect(), epoch).map_err(diagnostics)?;
         let upstream_ids = self.upstream_ids(plan);
-        let proxies = plan.proxies.iter().map(|proxy| proxies::compile(proxy, plan, &upstream_ids, &numbers));
+        let rules = self.rules.compile(plan);
+        let proxies = proxies::compile_all(plan, &upstream_ids, &numbers, &rules);
         let mut credentials: Vec<_> = (0..self.credentials.end()).map(|_| None).collect();
-        for (one, &number) in plan.proxy_credentials.iter().zip(&numbers) {
+        for ((at, one), &number) in plan.proxy_credentials.iter().enumerate().zip(&numbers) {
             if let Some(place) = credentials.get_mut(number as usize) {
-                *place = Some(credentials::compile(number, one, plan));
+                *place = Some(credentials::compile(number, one, plan, rules.of_credential(plan, at)));
             }
         }
         Ok(Compiled {
             plan: Arc::clone(plan),
             key_changes,
             routes: Arc::new(routes(plan)),
-            proxies: proxies.collect(),
+            proxies,
             credentials: credentials.into(),
             keys: Arc::clone(&self.keys.table),
             upstream_ids,
@@ -128,14 +139,20 @@ impl Compiled {
         }
     }
 
+    /// What is revoked, by the numbers of these credentials.
+    pub fn revoked(&self, revocations: &Revocations) -> Arc<Revoked> {
+        let mut credentials = vec![false; self.credentials.len()].into_boxed_slice();
+        for credential in self.credentials() {
+            if let Some(flag) = credentials.get_mut(credential.number as usize) {
+                *flag = revocations.credential(&credential.name);
+            }
+        }
+        Arc::new(Revoked::new(revocations.keys(), credentials))
+    }
+
     /// The proxy credentials.
     pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
         self.credentials.iter().flatten()
-    }
-
-    /// How many numbers of credentials there are, those that belong to none included.
-    pub fn credential_numbers(&self) -> usize {
-        self.credentials.len()
     }
 
     /// The keys.

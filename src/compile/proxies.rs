@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::credentials::IDENTITY_FIELDS;
+use super::{CompiledRules, credentials::IDENTITY_FIELDS};
 use crate::{
     config::plan::{Location as PlannedLocation, Plan, Proxy as PlannedProxy, ProxyRoute, TargetCredential},
-    snapshot::{Location, LocationKind, NameSet, Proxy, Serving, UpstreamId},
-    types::Secret,
+    snapshot::{Location, LocationKind, NameSet, Proxy, ProxyRules, RuleSet, Serving, UpstreamId},
+    types::{Effect, Secret},
 };
 
 /// Fields that the gateway writes itself: what a caller says under these names never passes.
@@ -22,11 +22,35 @@ const GATEWAY_FIELDS: [&str; 8] = [
 ];
 
 /// `upstreams` and `credentials` are the numbers of targets and proxy credentials by their positions in the plan.
-pub(super) fn compile(
+pub(super) fn compile_all(
+    plan: &Plan,
+    upstreams: &[UpstreamId],
+    credentials: &[u32],
+    rules: &CompiledRules,
+) -> Arc<[Proxy]> {
+    let own = plan.proxies.iter().zip(&rules.proxies);
+    own.map(|(proxy, own)| compile(proxy, plan, upstreams, credentials, proxy_rules(proxy, own, rules)))
+        .collect()
+}
+
+/// The rules of whatever the proxy joins.
+fn proxy_rules(proxy: &PlannedProxy, own: &Arc<RuleSet>, rules: &CompiledRules) -> ProxyRules {
+    let route = proxy.route.as_ref().ok();
+    let target_credential = route.and_then(|route| rules.target_credentials.get(route.target_credential?));
+    ProxyRules {
+        target_credential: target_credential.cloned().unwrap_or_default(),
+        proxy: Arc::clone(own),
+        target: route.and_then(|route| rules.targets.get(route.target)).cloned().unwrap_or_default(),
+        default: proxy.rules.default.unwrap_or(Effect::Allow),
+    }
+}
+
+fn compile(
     proxy: &PlannedProxy,
     plan: &Plan,
     upstreams: &[UpstreamId],
     credentials: &[u32],
+    rules: ProxyRules,
 ) -> Proxy {
     let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, *upstreams.get(route.target)?)));
     let (route, upstream) = resolved.unzip();
@@ -42,6 +66,7 @@ pub(super) fn compile(
         keep_encoded_slash: proxy.keep_encoded_slash,
         stripped: Arc::new(stripped(&locations, target_credential)),
         injected: injected(target_credential),
+        rules,
         challenge: challenge(&proxy.label, &locations),
         locations,
     }

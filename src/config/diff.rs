@@ -1,5 +1,7 @@
 //! How two plans differ: the names of objects, never what is in them.
 
+use std::sync::Arc;
+
 use super::plan::{Plan, Proxy, ProxyCredential, ProxyRoute};
 
 /// Names of one sort that a line of the log shows.
@@ -22,13 +24,17 @@ pub fn difference(before: &Plan, after: &Plan) -> Difference {
     add("consumer", Changes::of(&before.consumers, &after.consumers, |one| &one.name, |a, b| a == b));
     let (old, new) = (&before.proxy_credentials, &after.proxy_credentials);
     let same = |old: &ProxyCredential, new: &ProxyCredential| {
-        old.locations == new.locations && consumer(old, before) == consumer(new, after)
+        (&old.locations, &old.rules) == (&new.locations, &new.rules)
+            && consumer(old, before) == consumer(new, after)
     };
     add("credential", Changes::of(old, new, |one| &one.name, same));
     let (old, new) = (&before.target_credentials, &after.target_credentials);
     add("target credential", Changes::of(old, new, |one| &one.name, |a, b| a == b));
     let same = |old: &Proxy, new: &Proxy| same_but_for_positions((old, before), (new, after));
     add("proxy", Changes::of(&before.proxies, &after.proxies, |one| &one.label, same));
+    if before.asserts != after.asserts {
+        objects.push("asserts changed".to_owned());
+    }
     let (old, new) = (&before.server, &after.server);
     if (old.timeouts, old.limits, old.drain_timeout) != (new.timeouts, new.limits, new.drain_timeout) {
         objects.push("server changed".to_owned());
@@ -46,7 +52,7 @@ fn same_but_for_positions((old, before): (&Proxy, &Plan), (new, after): (&Proxy,
     let new_route = new.route.as_ref().map(|route| names(route, after));
     let own = |proxy: &Proxy| {
         let names = (proxy.id.clone(), proxy.alias.clone(), proxy.hosts.clone());
-        (names, proxy.active, proxy.websocket, proxy.keep_encoded_slash)
+        (names, proxy.active, proxy.websocket, proxy.keep_encoded_slash, Arc::clone(&proxy.rules))
     };
     old_route == new_route && own(old) == own(new)
 }

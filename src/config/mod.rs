@@ -21,6 +21,7 @@ mod key_list;
 mod load;
 mod outside;
 pub mod plan;
+mod plan_rules;
 mod raw;
 mod report;
 mod suggest;

@@ -6,6 +6,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use super::key_list::{KeyDetail, KeyList, KeyRef, PARTS as KEY_PARTS};
+pub use super::plan_rules::{Assert, AssertRequest, Expected, FieldCheck, Origin, PathCheck, Rule, Rules};
 use crate::types::{Digest, KeyState, Secret, Window};
 
 /// Everything that the files say.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub target_credentials: Vec<TargetCredential>,
     /// `[[proxy]]`.
     pub proxies: Vec<Proxy>,
+    /// `[[assert]]`.
+    pub asserts: Vec<Assert>,
 }
 
 /// `[server]`: what holds for the process.
@@ -120,6 +123,8 @@ pub struct Target {
     pub idle_connections: usize,
     /// `[target.timeouts]`.
     pub timeouts: TargetTimeouts,
+    /// `[[target.rule]]`.
+    pub rules: Arc<Rules>,
 }
 
 /// `[target.timeouts]`: how long an API may take.
@@ -150,6 +155,8 @@ pub struct Consumer {
     pub name: String,
     /// `legacy_id`: its name in the system that it comes from.
     pub legacy_id: Option<String>,
+    /// `scopes`: what it may do, as rules ask for it.
+    pub scopes: Vec<String>,
 }
 
 /// `[[credential]]` with `type = "proxy"`: what callers present.
@@ -163,6 +170,8 @@ pub struct ProxyCredential {
     pub locations: Vec<Location>,
     /// `keys`, and the content of each of `key_files`.
     pub keys: Vec<Arc<KeyList>>,
+    /// `[[credential.rule]]`.
+    pub rules: Arc<Rules>,
 }
 
 impl ProxyCredential {
@@ -205,6 +214,8 @@ pub struct TargetCredential {
     /// The header fields that it consists of: lower-case name and whole value (`Bearer …`, `Basic …`, …).
     /// Empty with `auth = "none"`.
     pub fields: Vec<(String, Secret)>,
+    /// `[[credential.rule]]`.
+    pub rules: Arc<Rules>,
 }
 
 /// `[[proxy]]`: one alias, whom it lets in, and where it leads.
@@ -224,6 +235,10 @@ pub struct Proxy {
     pub websocket: bool,
     /// `encoded_slash`: `"keep"` rather than `"refuse"`.
     pub keep_encoded_slash: bool,
+    /// `[[proxy.rule]]`.
+    pub rules: Arc<Rules>,
+    /// Where it stands.
+    pub origin: Origin,
     /// Where it leads, or the sentence that says why it cannot.
     pub route: Result<ProxyRoute, String>,
 }

@@ -40,8 +40,8 @@ use tokio::{
 };
 use tracing::info;
 use watch::Watch;
+pub use work::keep_revoked;
 use work::{Inner, Work};
-pub use work::{keep_revoked, revoked};
 
 use crate::{
     compile::{Addresses, Compiled},
@@ -88,7 +88,7 @@ impl Control {
         if let Some(builder) = &builder {
             watch.follow(&watched, builder.seen(), true);
         }
-        let revoked = revoked(&revocations, &compiled);
+        let revoked = compiled.revoked(&revocations);
         let inner = Inner { compiled, publisher, addresses, revocations, revoked, status, findings };
         let mut work = Work::new(inner);
         let mut building: Option<Building> = None;

@@ -12,7 +12,9 @@ use std::{
 use crate::{
     compile::{Compiled, Compiler, Epoch},
     config::{Attempt, Diagnostic, Loader, Plan, Severity, Watched, listed},
+    explain::{failed_asserts, rehearsal},
     limits::{SHRINK_KEYS_MIN, SHRINK_PROXIES_MIN},
+    store::Revocations,
 };
 
 /// Looks an environment variable up.
@@ -94,6 +96,12 @@ impl Builder {
                 return Outcome::Refused(diagnostics);
             }
         };
+        let failed = failed_asserts(&compiled.plan, &rehearsal(&compiled, &Revocations::default()));
+        if failed.iter().any(|one| one.severity == Severity::Error) {
+            diagnostics.extend(failed);
+            return Outcome::Refused(diagnostics);
+        }
+        diagnostics.extend(failed);
         if let Some(before) = before.filter(|_| !force) {
             let shrunk = shrinks(before, &compiled, &self.path);
             if !shrunk.is_empty() {

@@ -62,17 +62,6 @@ pub(super) struct Inner {
     pub(super) findings: Vec<Diagnostic>,
 }
 
-/// What is revoked, by the numbers of these credentials.
-pub fn revoked(revocations: &Revocations, compiled: &Compiled) -> Arc<Revoked> {
-    let mut credentials = vec![false; compiled.credential_numbers()].into_boxed_slice();
-    for credential in compiled.credentials() {
-        if let Some(flag) = credentials.get_mut(credential.number as usize) {
-            *flag = revocations.credential(&credential.name);
-        }
-    }
-    Arc::new(Revoked::new(revocations.keys(), credentials))
-}
-
 impl Work {
     pub(super) fn new(control: Inner) -> Self {
         let generation = control.publisher.generation();
@@ -203,7 +192,7 @@ impl Work {
         self.keep_revoked(&compiled);
         self.control.compiled = compiled;
         self.control.addresses = addresses;
-        self.control.revoked = revoked(&self.control.revocations, &self.control.compiled);
+        self.control.revoked = self.control.compiled.revoked(&self.control.revocations);
         let generation = self.publish();
         self.unsettled.push_back((generation, self.builds));
     }
@@ -266,7 +255,7 @@ impl Work {
         let already = found.iter().all(|one| self.control.revocations.contains(one));
         if !already {
             self.keep(&found).await?;
-            self.control.revoked = revoked(&self.control.revocations, &self.control.compiled);
+            self.control.revoked = self.control.compiled.revoked(&self.control.revocations);
             self.publish();
         }
         let sentences: Vec<String> = found.iter().map(revoke::sentence).collect();

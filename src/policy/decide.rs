@@ -52,6 +52,9 @@ pub fn decide_as<'s, 'b>(
     means: Means<'b, impl Watch>,
 ) -> Result<Permit<'s, 'b>, Denial<'s>> {
     judge(snapshot, head, means, |proxy| {
+        if snapshot.revoked.credential(credential) {
+            return Err(Reason::KeyRevoked);
+        }
         let accepted = proxy.accepts(credential).then(|| snapshot.credential(credential)).flatten();
         accepted.map(|credential| Identity { credential, key: None }).ok_or(Reason::KeyUnknown)
     })

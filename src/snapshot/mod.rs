@@ -9,15 +9,20 @@ mod names;
 mod proxies;
 mod revoked;
 mod routes;
+mod rules;
 mod upstreams;
 
 use std::sync::Arc;
 
 pub use keys::{KeyEntry, KeyTable, PARTS as KEY_PARTS};
 pub use names::NameSet;
-pub use proxies::{Credential, Location, LocationKind, Proxy, Serving};
+pub use proxies::{Credential, Location, LocationKind, Proxy, ProxyRules, Serving};
 pub use revoked::Revoked;
 pub use routes::Routes;
+pub use rules::{
+    BuildBudget, FieldCheck, FieldPattern, LazyCaches, Methods, PathUse, Rule, RuleSet, RuleSetBuilder,
+    RuleSource, ScopeBits,
+};
 pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
 
 pub use crate::protocol::http::HeadLimits;

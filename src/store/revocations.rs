@@ -105,10 +105,34 @@ impl Revocations {
         let mut file = options.read(true).append(true).create(true).mode(0o600).open(&path).map_err(named)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(named)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let whole = revocations.take(&text, &path)?;
         if whole < text.len() {
             file.set_len(whole as u64).map_err(named)?;
         }
+        file.sync_all().map_err(named)?;
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(named)?;
+        revocations.file = Some((path, file));
+        Ok(revocations)
+    }
+
+    /// Reads what is kept in a directory and changes nothing there.
+    ///
+    /// # Errors
+    ///
+    /// The file is there and cannot be read, or a line of it.
+    pub fn look(directory: Option<&Path>) -> io::Result<Self> {
+        let mut revocations = Self::default();
+        let Some(path) = directory.map(|directory| directory.join(FILE_NAME)) else { return Ok(revocations) };
+        match std::fs::read(&path) {
+            Ok(text) => revocations.take(&text, &path).map(|_| revocations),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(revocations),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        }
+    }
+
+    /// Takes every line that has an end; returns where the last one ends.
+    fn take(&mut self, text: &[u8], path: &Path) -> io::Result<usize> {
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         for (at, line) in text[..whole].split(|byte| *byte == b'\n').enumerate() {
             if line.trim_ascii().is_empty() {
                 continue;
@@ -122,12 +146,9 @@ impl Revocations {
                 );
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             };
-            revocations.remember(&revocation);
+            self.remember(&revocation);
         }
-        file.sync_all().map_err(named)?;
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(named)?;
-        revocations.file = Some((path, file));
-        Ok(revocations)
+        Ok(whole)
     }
 
     /// Whether what is added outlives the process.

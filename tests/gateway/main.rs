@@ -17,6 +17,7 @@ mod limits;
 mod operators;
 mod persistence;
 mod routing;
+mod rules;
 mod slow_sides;
 mod timeouts;
 mod timeouts_upstream;

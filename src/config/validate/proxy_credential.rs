@@ -13,6 +13,7 @@ use super::{
     directory::Directory,
     field, key_files,
     keys::{self, Keys},
+    rule,
 };
 
 /// Most places in which one credential is looked for.
@@ -59,7 +60,9 @@ pub(super) fn proxy_credential(
         table.add(Severity::Warning, problem, report);
     }
     let consumer = consumer.map(|(position, _)| position);
-    Read { credential: ProxyCredential { name: name.to_owned(), consumer, locations, keys: lists }, broken }
+    let rules = rule::rules(table, report);
+    let name = name.to_owned();
+    Read { credential: ProxyCredential { name, consumer, locations, keys: lists, rules }, broken }
 }
 
 fn consumer<'a>(

@@ -10,8 +10,8 @@ use crate::{
         http::{FieldTable, HeadLimits},
     },
     snapshot::{
-        Callers, Credential, KeyEntry, Location, LocationKind, NameSet, Proxy, Revoked, Routes, Serving,
-        Snapshot, UpstreamId,
+        Callers, Credential, KeyEntry, Location, LocationKind, NameSet, Proxy, ProxyRules, Revoked, Routes,
+        ScopeBits, Serving, Snapshot, UpstreamId,
     },
     types::{KeyState, Reason, Secret, Window},
 };
@@ -30,8 +30,15 @@ fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
         number: 0,
         state,
     };
-    let credential =
-        |number, name: &str| Some(Credential { number, name: name.into(), identity: Box::default() });
+    let credential = |number, name: &str| {
+        Some(Credential {
+            number,
+            name: name.into(),
+            identity: Box::default(),
+            rules: Arc::default(),
+            scopes: ScopeBits::default(),
+        })
+    };
     Snapshot {
         generation: 1,
         routes: Arc::new(Routes::default()),
@@ -71,6 +78,7 @@ fn proxy(accepted: &[u32]) -> Proxy {
         ]),
         stripped: Arc::new(NameSet::default()),
         injected: Secret::new(Vec::new()),
+        rules: ProxyRules::default(),
         challenge: Box::default(),
     }
 }
