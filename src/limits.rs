@@ -102,6 +102,11 @@ pub const SHARDS_MAX: usize = 256;
 /// Addresses of one target that are kept.
 pub const ADDRESSES_MAX: usize = 16;
 
+// --- admin listener ----------------------------------------------------------------------------
+
+/// Size of an answer of the admin listener that the command line takes: `/telemetry` of the largest gateway is smaller.
+pub const ADMIN_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 // --- configuration -----------------------------------------------------------------------------
 
 /// Size of one configuration file.

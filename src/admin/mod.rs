@@ -8,6 +8,8 @@
 //!
 //! It runs on the control thread and never touches a shard.
 
+pub mod client;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
