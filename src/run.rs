@@ -13,11 +13,11 @@ use crate::{
         self, Diagnostic, Loaded,
         plan::{Driver as PlannedDriver, Plan},
     },
-    control::{Control, Publisher, ShardLink, Signals, Status, resolve_all},
+    control::{Control, Publisher, ShardLink, Signals, Status, measure, resolve_all},
     limits::SHARDS_MAX,
     shard::{self, Driver, Handle, Setup},
     snapshot::Snapshot,
-    telemetry::ShardCells,
+    telemetry::{ShardCells, Telemetry},
 };
 
 /// Descriptors that are left for everything but callers and targets.
@@ -62,7 +62,10 @@ async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Resul
     let started = Started::new(&plan, &addresses)?;
     let cells: Vec<Arc<ShardCells>> =
         started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
-    let status = Arc::new(Status::new(started.driver.word(), started.generation, cells));
+    let snapshots = Arc::clone(&started.snapshots);
+    let telemetry = Arc::new(Telemetry::new(cells, Box::new(move || Arc::clone(&snapshots.load().series))));
+    tokio::spawn(measure(Arc::clone(&telemetry)));
+    let status = Arc::new(Status::new(started.driver.word(), started.generation, telemetry));
     for address in &started.listeners {
         info!(%address, "listening");
     }
@@ -141,6 +144,7 @@ impl Started {
                 listeners,
                 snapshots: Arc::clone(&snapshots),
                 connections_max,
+                ring: None,
                 boot,
             })
         };

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod proxies;
+mod series;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ pub struct Compiler {
     generation: u64,
     upstream_ids: HashMap<(String, String), UpstreamId>,
     keys: Option<Arc<KeyTable>>,
+    series: series::SeriesNumbers,
 }
 
 impl Compiler {
@@ -42,8 +44,10 @@ impl Compiler {
             .enumerate()
             .map(|(at, target)| self.upstream(target, addresses.get(at).map_or(&[], Vec::as_slice)))
             .collect();
+        self.series.begin(plan.proxies.iter().map(|proxy| proxy.label.as_str()));
+        let series = &mut self.series;
         let proxies: Arc<[_]> =
-            plan.proxies.iter().map(|proxy| proxies::compile(proxy, plan, &upstreams)).collect();
+            plan.proxies.iter().map(|proxy| proxies::compile(proxy, plan, &upstreams, series)).collect();
         Snapshot {
             generation: self.generation,
             routes: Arc::new(routes(plan)),
@@ -57,6 +61,7 @@ impl Compiler {
             ),
             upstreams,
             callers: callers(plan),
+            series: self.series.names(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::credentials::IDENTITY_FIELDS;
+use super::{credentials::IDENTITY_FIELDS, series::SeriesNumbers};
 use crate::{
     config::plan::{Location as PlannedLocation, Plan, Proxy as PlannedProxy, ProxyRoute, TargetCredential},
     snapshot::{Location, LocationKind, NameSet, Proxy, Serving, Upstream, UpstreamId},
@@ -21,7 +21,12 @@ const GATEWAY_FIELDS: [&str; 8] = [
     "Forwarded",
 ];
 
-pub(super) fn compile(proxy: &PlannedProxy, plan: &Plan, upstreams: &[Upstream]) -> Proxy {
+pub(super) fn compile(
+    proxy: &PlannedProxy,
+    plan: &Plan,
+    upstreams: &[Upstream],
+    series: &mut SeriesNumbers,
+) -> Proxy {
     let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, upstreams.get(route.target)?)));
     let (route, upstream) = resolved.unzip();
     let locations = route.map_or_else(Box::default, |route| locations(route, plan));
@@ -37,8 +42,23 @@ pub(super) fn compile(proxy: &PlannedProxy, plan: &Plan, upstreams: &[Upstream])
         stripped: Arc::new(stripped(&locations, target_credential)),
         injected: injected(target_credential),
         challenge: challenge(&proxy.label, &locations),
+        series: series.of(&proxy.label, accepted(route, plan)),
         locations,
     }
+}
+
+/// Number, name and consumer of every credential that a route accepts.
+fn accepted<'p>(
+    route: Option<&'p ProxyRoute>,
+    plan: &'p Plan,
+) -> impl Iterator<Item = (u32, &'p str, Option<&'p str>)> {
+    let positions = route.map_or(&[][..], |route| &route.proxy_credentials);
+    positions.iter().filter_map(|&at| {
+        let credential = plan.proxy_credentials.get(at)?;
+        let consumer = credential.consumer.and_then(|at| plan.consumers.get(at));
+        let number = u32::try_from(at).ok()?;
+        Some((number, credential.name.as_str(), consumer.map(|consumer| consumer.name.as_str())))
+    })
 }
 
 fn serving(proxy: &PlannedProxy, upstream: Option<&Upstream>) -> Serving {

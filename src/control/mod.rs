@@ -3,12 +3,14 @@
 //!
 //! It runs on a tokio runtime of its own thread. The data plane imports nothing of it.
 
+mod measure;
 mod publish;
 mod resolve;
 mod status;
 
 use std::{sync::Arc, time::Duration};
 
+pub use measure::measure;
 pub use publish::{Publisher, ShardLink};
 pub use resolve::{Resolver, resolve_all};
 pub use status::{Report, Status};

@@ -5,15 +5,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
 
-use crate::{
-    telemetry::{ShardCells, Totals},
-    types::Reason,
-};
+use crate::{telemetry::Telemetry, types::Reason};
 
 /// The state of the gateway.
 pub struct Status {
@@ -22,21 +19,58 @@ pub struct Status {
     generation: AtomicU64,
     draining: AtomicBool,
     stalled: AtomicBool,
-    shards: Vec<Arc<ShardCells>>,
+    reloads: [AtomicU64; 2],
+    telemetry: Arc<Telemetry>,
 }
 
 impl Status {
     /// For running shards.
     #[allow(clippy::disallowed_methods, reason = "the control plane's own clock")]
-    pub fn new(driver: &'static str, generation: u64, shards: Vec<Arc<ShardCells>>) -> Self {
+    pub fn new(driver: &'static str, generation: u64, telemetry: Arc<Telemetry>) -> Self {
         Self {
             driver,
             started: Instant::now(),
             generation: AtomicU64::new(generation),
             draining: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
-            shards,
+            reloads: Default::default(),
+            telemetry,
         }
+    }
+
+    /// What the shards count.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// How the shards talk to the kernel.
+    pub fn driver(&self) -> &'static str {
+        self.driver
+    }
+
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The generation of the current snapshot.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Whether the gateway is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Counts an attempt to make another configuration current.
+    pub fn count_reload(&self, succeeded: bool) {
+        self.reloads[usize::from(succeeded)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Attempts to make another configuration current that succeeded, or that failed.
+    pub fn reloads(&self, succeeded: bool) -> u64 {
+        self.reloads[usize::from(succeeded)].load(Ordering::Relaxed)
     }
 
     pub(super) fn set_generation(&self, generation: u64) {
@@ -53,21 +87,21 @@ impl Status {
 
     /// Whether callers should be sent here.
     pub fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed) && !self.stalled.load(Ordering::Relaxed)
+        !self.is_draining() && !self.stalled.load(Ordering::Relaxed)
     }
 
     /// The state as it is now.
     pub fn report(&self) -> Report {
-        let totals = Totals::of(self.shards.iter().map(|cells| &**cells));
+        let totals = self.telemetry.totals();
         let outcomes = Reason::ALL.iter().map(|reason| (reason.word(), totals.outcomes[reason.index()]));
         Report {
             version: env!("CARGO_PKG_VERSION"),
             ready: self.is_ready(),
-            draining: self.draining.load(Ordering::Relaxed),
-            generation: self.generation.load(Ordering::Relaxed),
+            draining: self.is_draining(),
+            generation: self.generation(),
             driver: self.driver,
-            shards: self.shards.len(),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            shards: self.telemetry.shards().len(),
+            uptime_seconds: self.uptime().as_secs(),
             connections: totals.connections,
             outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
         }

@@ -14,11 +14,13 @@ use std::sync::Arc;
 
 pub use keys::{KeyEntry, KeyTable, KeyTableBuilder};
 pub use names::NameSet;
-pub use proxies::{Credential, Location, LocationKind, Proxy, Serving};
+pub use proxies::{Credential, Location, LocationKind, Proxy, ProxySeries, Serving};
 pub use routes::Routes;
 pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
 
 pub use crate::protocol::http::HeadLimits;
+
+use crate::types::SeriesName;
 
 /// One compiled configuration.
 pub struct Snapshot {
@@ -36,6 +38,8 @@ pub struct Snapshot {
     pub upstreams: Arc<[Upstream]>,
     /// Bounds and deadlines for callers.
     pub callers: Callers,
+    /// The names of all series that requests were ever counted under, by number.
+    pub series: Arc<[SeriesName]>,
 }
 
 impl Snapshot {

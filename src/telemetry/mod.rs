@@ -1,5 +1,21 @@
 //! What the data plane counts: cells that one shard writes and the control thread adds up.
+//!
+//! ```text
+//!  shard 0: record ─▶ its own cells ─┐
+//!  shard N: record ─▶ its own cells ─┴─▶ Telemetry::merge, once a second ─▶ who asks
+//! ```
+//!
+//! A shard never waits here, never locks, and takes memory only for what it counts for the first time.
 
 mod cells;
+mod histogram;
+mod last_used;
+mod merge;
+mod request_log;
+mod series;
 
 pub use cells::{ShardCells, Totals};
+pub use histogram::Counts;
+pub use merge::{Merged, Names, SeriesState, Telemetry};
+pub use request_log::{Entry, Ring};
+pub use series::{Ending, SeriesTotals};

@@ -10,8 +10,8 @@ use crate::{
         http::{FieldTable, HeadLimits},
     },
     snapshot::{
-        Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, Routes,
-        Serving, Snapshot, UpstreamId,
+        Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, ProxySeries,
+        Routes, Serving, Snapshot, UpstreamId,
     },
     types::{KeyState, Reason, Secret, Window},
 };
@@ -43,6 +43,7 @@ fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
             body_millis: 1,
             idle_millis: 1,
         },
+        series: Arc::default(),
     }
 }
 
@@ -68,6 +69,7 @@ fn proxy(accepted: &[u32]) -> Proxy {
         stripped: Arc::new(NameSet::default()),
         injected: Secret::new(Vec::new()),
         challenge: Box::default(),
+        series: ProxySeries::default(),
     }
 }
 
