@@ -356,7 +356,15 @@ fn a_run_that_logs_everything_shows_nothing() {
     for status in ["200", "400", "401", "404", "502"] {
         assert!(answers.contains(&format!("HTTP/1.1 {status} ")), "no answer {status}");
     }
-    for path in ["/status", "/healthz", "/readyz", "/nothing", &format!("/status?key={IN_QUERY}")] {
+    for path in [
+        "/status",
+        "/metrics",
+        "/telemetry",
+        "/healthz",
+        "/readyz",
+        "/nothing",
+        &format!("/status?key={IN_QUERY}"),
+    ] {
         let mut caller = Caller::to(running.admin).unwrap();
         let head = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {UNKNOWN_BEARER}\r\nConnection: close\r\n\r\n",

@@ -5,10 +5,14 @@
 //! | `GET /healthz` | 200 while the process works |
 //! | `GET /readyz` | 200 while callers should be sent here, 503 while it drains or a shard does not respond |
 //! | `GET /status` | generation, driver, shards, connections, outcomes by reason, as JSON |
+//! | `GET /metrics` | counters and histograms, as OpenMetrics |
+//! | `GET /telemetry` | counts, rates and quantiles by proxy and credential, as JSON |
 //!
 //! It runs on the control thread and never touches a shard.
 
 pub mod client;
+mod metrics;
+mod telemetry;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -30,7 +34,9 @@ fn routes(status: Arc<Status>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/status", get(report))
-        .with_state(status)
+        .with_state(Arc::clone(&status))
+        .merge(metrics::routes(Arc::clone(&status)))
+        .merge(telemetry::routes(status))
 }
 
 async fn ready(State(status): State<Arc<Status>>) -> (StatusCode, &'static str) {

@@ -103,6 +103,7 @@ impl Status {
             shards: self.telemetry.shards().len(),
             uptime_seconds: self.uptime().as_secs(),
             connections: totals.connections,
+            access_log_dropped: self.telemetry.lines_dropped(),
             outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
         }
     }
@@ -119,6 +120,7 @@ pub struct Report {
     shards: usize,
     uptime_seconds: u64,
     connections: u64,
+    access_log_dropped: u64,
     /// Requests by the word of their reason; those that did not occur are left out.
     outcomes: std::collections::BTreeMap<&'static str, u64>,
 }

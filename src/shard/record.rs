@@ -186,14 +186,15 @@ impl Shard {
         let took = trace.began.map(|began| self.clock.nanos().saturating_sub(began));
         let Trace { series, authentication, .. } = *trace;
         let latency = took.filter(|_| reason != Reason::Tunnelled);
-        self.cells.record(&Ending { series, reason, latency, authentication });
-        let (Some(log), Some(mut line)) = (&self.log, trace.line.take()) else { return };
-        line.series = series;
-        line.reason = reason;
-        line.status = match trace.status.get() {
+        let status = match trace.status.get() {
             0 => reason.status(),
             status => status,
         };
+        self.cells.record(&Ending { series, reason, status, latency, authentication });
+        let (Some(log), Some(mut line)) = (&self.log, trace.line.take()) else { return };
+        line.series = series;
+        line.reason = reason;
+        line.status = status;
         line.duration_nanos = took.unwrap_or(0);
         line.authentication_nanos = authentication;
         if !log.end(line) {

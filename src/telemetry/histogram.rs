@@ -42,7 +42,7 @@ impl<const BITS: u32, const BUCKETS: usize> Histogram<BITS, BUCKETS> {
     /// Counts a value. Only one thread may call it.
     #[inline]
     pub fn record(&self, value: u64) {
-        if let Some(count) = self.counts.get(Self::bucket(value)) {
+        if let Some(count) = self.counts.get(bucket(BITS, value).min(BUCKETS - 1)) {
             add(count, 1);
         }
         add(&self.sum, value);
@@ -57,13 +57,13 @@ impl<const BITS: u32, const BUCKETS: usize> Histogram<BITS, BUCKETS> {
         }
         counts.sum = counts.sum.wrapping_add(self.sum.load(Ordering::Relaxed));
     }
+}
 
-    #[inline]
-    fn bucket(value: u64) -> usize {
-        let shift = (u64::BITS - 1).saturating_sub(value.leading_zeros()).saturating_sub(BITS);
-        let bucket = ((shift as usize) << BITS) + (value >> shift) as usize;
-        bucket.min(BUCKETS - 1)
-    }
+/// The bucket of a value, were there enough of them.
+#[inline]
+fn bucket(bits: u32, value: u64) -> usize {
+    let shift = (u64::BITS - 1).saturating_sub(value.leading_zeros()).saturating_sub(bits);
+    ((shift as usize) << bits) + (value >> shift) as usize
 }
 
 /// Adds to a counter that no other thread writes.
@@ -89,6 +89,11 @@ impl Counts {
     /// Their sum in nanoseconds.
     pub fn sum(&self) -> u64 {
         self.sum
+    }
+
+    /// The value that stands for all that are counted together with this one.
+    pub fn nearest(&self, value: u64) -> u64 {
+        middle(self.bits, bucket(self.bits, value))
     }
 
     /// Each value that stands for some, and for how many; in ascending order.
@@ -195,7 +200,7 @@ mod tests {
         let mut before = None;
         for bucket in 0..LATENCY_BUCKETS {
             let value = middle(4, bucket);
-            assert_eq!(Latencies::bucket(value), bucket);
+            assert_eq!(super::bucket(4, value), bucket);
             assert!(before.is_none_or(|before| before < value), "{bucket}");
             before = Some(value);
         }
@@ -208,8 +213,8 @@ mod tests {
             histogram.record(value);
         }
         assert_eq!(counts(&histogram).values().map(|(_, count)| count).collect::<Vec<_>>(), [3]);
-        assert_eq!(Latencies::bucket(u64::MAX), LATENCY_BUCKETS - 1);
-        assert_eq!(Latencies::bucket(0), 0);
+        histogram.record(0);
+        assert_eq!(counts(&histogram).values().next(), Some((0, 1)));
     }
 
     #[test]

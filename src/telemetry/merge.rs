@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,12 +26,22 @@ pub struct Telemetry {
     shards: Vec<Arc<ShardCells>>,
     names: Names,
     merged: Mutex<Merged>,
+    log: Arc<LogCounts>,
+}
+
+/// What became of lines of the access log behind the rings.
+#[derive(Debug, Default)]
+pub struct LogCounts {
+    /// Written.
+    pub written: AtomicU64,
+    /// Not written, because the file could not be.
+    pub lost: AtomicU64,
 }
 
 impl Telemetry {
     /// Of these shards.
     pub fn new(shards: Vec<Arc<ShardCells>>, names: Names) -> Self {
-        Self { shards, names, merged: Mutex::default() }
+        Self { shards, names, merged: Mutex::default(), log: Arc::default() }
     }
 
     /// The cells of all shards.
@@ -44,6 +57,17 @@ impl Telemetry {
     /// The names of all series, by number.
     pub fn names(&self) -> Arc<[SeriesName]> {
         (self.names)()
+    }
+
+    /// What the writer of the access log counts.
+    pub fn log(&self) -> &Arc<LogCounts> {
+        &self.log
+    }
+
+    /// Lines of the access log that nobody will ever read: there was no room in a ring, or none on the disk.
+    pub fn lines_dropped(&self) -> u64 {
+        let at_shards: u64 = self.shards.iter().map(|cells| cells.lines_dropped()).sum();
+        at_shards + self.log.lost.load(Ordering::Relaxed)
     }
 
     /// When a key was last used, in milliseconds since the Unix epoch.
@@ -133,7 +157,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn ending(series: u32, reason: Reason, nanos: u64) -> Ending {
-        Ending { series: SeriesId(series), reason, latency: Some(nanos), authentication: Some(nanos / 10) }
+        let (latency, authentication) = (Some(nanos), Some(nanos / 10));
+        Ending { series: SeriesId(series), reason, status: reason.status(), latency, authentication }
     }
 
     fn telemetry() -> Telemetry {

@@ -11,11 +11,15 @@ mod cells;
 mod histogram;
 mod last_used;
 mod merge;
+mod openmetrics;
+mod quantiles;
 mod request_log;
 mod series;
 
 pub use cells::{ShardCells, Totals};
 pub use histogram::Counts;
-pub use merge::{Merged, Names, SeriesState, Telemetry};
+pub use merge::{LogCounts, Merged, Names, SeriesState, Telemetry};
+pub use openmetrics::{Exposition, Kind};
+pub use quantiles::{Quantiles, Reader};
 pub use request_log::{Entry, Ring};
-pub use series::{Ending, SeriesTotals};
+pub use series::{Ending, STATUS_CLASSES, SeriesTotals};

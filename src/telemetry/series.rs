@@ -16,6 +16,9 @@ use crate::{
 
 const CHUNKS: usize = SERIES_MAX / SERIES_CHUNK;
 
+/// First digits of a status, and none.
+pub const STATUS_CLASSES: usize = 6;
+
 /// How a request ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Ending {
@@ -23,6 +26,8 @@ pub struct Ending {
     pub series: SeriesId,
     /// Why it ended.
     pub reason: Reason,
+    /// The status that the caller saw, or would have seen.
+    pub status: u16,
     /// Nanoseconds from the end of its head to the end of its answer; none if it never had a head, or became a
     /// tunnel, whose length says nothing of us.
     pub latency: Option<u64>,
@@ -33,7 +38,13 @@ pub struct Ending {
 impl Ending {
     /// Of a request that never had a head.
     pub const fn headless(reason: Reason) -> Self {
-        Self { series: SeriesId::UNROUTED, reason, latency: None, authentication: None }
+        Self {
+            series: SeriesId::UNROUTED,
+            reason,
+            status: reason.status(),
+            latency: None,
+            authentication: None,
+        }
     }
 }
 
@@ -41,6 +52,7 @@ impl Ending {
 #[derive(Debug)]
 pub(super) struct Series {
     outcomes: [AtomicU64; Reason::COUNT],
+    classes: [AtomicU64; STATUS_CLASSES],
     latency: Latencies,
     authentication: Authentications,
     /// Of all of the above; written last, so that who sees a number sees what it counts.
@@ -51,6 +63,7 @@ impl Default for Series {
     fn default() -> Self {
         Self {
             outcomes: [const { AtomicU64::new(0) }; Reason::COUNT],
+            classes: [const { AtomicU64::new(0) }; STATUS_CLASSES],
             latency: Latencies::default(),
             authentication: Authentications::default(),
             recorded: AtomicU64::new(0),
@@ -62,6 +75,9 @@ impl Series {
     #[inline]
     fn record(&self, ending: &Ending) {
         add(&self.outcomes[ending.reason.index()], 1);
+        if let Some(class) = self.classes.get(usize::from(ending.status / 100)) {
+            add(class, 1);
+        }
         if let Some(nanos) = ending.latency {
             self.latency.record(nanos);
         }
@@ -81,6 +97,9 @@ impl Series {
         for (total, count) in totals.outcomes.iter_mut().zip(&self.outcomes) {
             *total += count.load(Ordering::Relaxed);
         }
+        for (total, count) in totals.classes.iter_mut().zip(&self.classes) {
+            *total += count.load(Ordering::Relaxed);
+        }
         self.latency.add_to(&mut totals.latency);
         self.authentication.add_to(&mut totals.authentication);
     }
@@ -91,6 +110,8 @@ impl Series {
 pub struct SeriesTotals {
     /// By `Reason::index`.
     pub outcomes: [u64; Reason::COUNT],
+    /// By the first digit of the status.
+    pub classes: [u64; STATUS_CLASSES],
     /// Whole requests.
     pub latency: Counts,
     /// Time spent authenticating.
@@ -100,7 +121,7 @@ pub struct SeriesTotals {
 impl Default for SeriesTotals {
     fn default() -> Self {
         let (latency, authentication) = Default::default();
-        Self { outcomes: [0; Reason::COUNT], latency, authentication }
+        Self { outcomes: [0; Reason::COUNT], classes: [0; STATUS_CLASSES], latency, authentication }
     }
 }
 
@@ -115,6 +136,9 @@ impl SeriesTotals {
         for (total, count) in self.outcomes.iter_mut().zip(&other.outcomes) {
             *total += count;
         }
+        for (total, count) in self.classes.iter_mut().zip(&other.classes) {
+            *total += count;
+        }
         self.latency.add(&other.latency);
         self.authentication.add(&other.authentication);
     }
@@ -122,8 +146,10 @@ impl SeriesTotals {
     /// What was counted since `before`.
     pub fn since(&self, before: &Self) -> Self {
         let outcomes = std::array::from_fn(|at| self.outcomes[at].saturating_sub(before.outcomes[at]));
+        let classes = std::array::from_fn(|at| self.classes[at].saturating_sub(before.classes[at]));
         Self {
             outcomes,
+            classes,
             latency: self.latency.since(&before.latency),
             authentication: self.authentication.since(&before.authentication),
         }
@@ -132,6 +158,7 @@ impl SeriesTotals {
     /// Forgets everything and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.outcomes.fill(0);
+        self.classes.fill(0);
         self.latency.clear();
         self.authentication.clear();
     }
@@ -199,7 +226,7 @@ mod tests {
 
     fn ending(series: u32, latency: Option<u64>) -> Ending {
         let authentication = latency.map(|nanos| nanos / 2);
-        Ending { series: SeriesId(series), reason: Reason::Forwarded, latency, authentication }
+        Ending { series: SeriesId(series), reason: Reason::Forwarded, status: 404, latency, authentication }
     }
 
     #[test]
@@ -214,7 +241,7 @@ mod tests {
         assert_eq!(used, [(0, 2), (7, 2), (64, 2), (SERIES_MAX - 1, 2)]);
         let mut totals = SeriesTotals::default();
         table.used().for_each(|(_, series)| series.add_to(&mut totals));
-        assert_eq!(totals.requests(), 8);
+        assert_eq!((totals.requests(), totals.classes), (8, [0, 0, 0, 0, 8, 0]));
         assert_eq!((totals.latency.count(), totals.authentication.sum()), (4, 2_000));
     }
 

@@ -18,6 +18,7 @@ mod operators;
 mod persistence;
 mod routing;
 mod slow_sides;
+mod telemetry;
 mod timeouts;
 mod timeouts_upstream;
 mod upstreams;
