@@ -11,13 +11,13 @@ use crate::{
     compile::{Addresses, Compiler},
     config::{
         self, Diagnostic, Loaded,
-        plan::{Driver as PlannedDriver, Plan},
+        plan::{Driver as PlannedDriver, LogSink, Plan},
     },
     control::{Control, Publisher, ShardLink, Signals, Status, measure, resolve_all},
     limits::SHARDS_MAX,
     shard::{self, Driver, Handle, Setup},
     snapshot::Snapshot,
-    telemetry::{ShardCells, Telemetry},
+    telemetry::{LogFile, LogWriter, Names, Ring, ShardCells, Sink, Telemetry},
 };
 
 /// Descriptors that are left for everything but callers and targets.
@@ -59,11 +59,15 @@ pub fn run(loaded: Loaded, on_ready: impl FnOnce(&Running)) -> ExitCode {
 async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Result<()> {
     let signals = Signals::new()?;
     let addresses = resolve_all(&plan).await;
+    let log = plan.access_log.as_ref().map(|log| open_log(&log.sink)).transpose()?;
     let started = Started::new(&plan, &addresses)?;
     let cells: Vec<Arc<ShardCells>> =
         started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
     let snapshots = Arc::clone(&started.snapshots);
-    let telemetry = Arc::new(Telemetry::new(cells, Box::new(move || Arc::clone(&snapshots.load().series))));
+    let names: Names = Arc::new(move || Arc::clone(&snapshots.load().series));
+    let telemetry = Arc::new(Telemetry::new(cells, Arc::clone(&names)));
+    let counts = Arc::clone(telemetry.log());
+    let writer = log.map(|file| LogWriter::start(file, started.rings.clone(), names, counts)).transpose()?;
     tokio::spawn(measure(Arc::clone(&telemetry)));
     let status = Arc::new(Status::new(started.driver.word(), started.generation, telemetry));
     for address in &started.listeners {
@@ -91,7 +95,22 @@ async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Resul
     let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
     let publisher = Publisher::new(started.snapshots, links);
     Control { plan, compiler: started.compiler, publisher, addresses, status }.run(signals).await;
+    if let Some(writer) = writer {
+        writer.finish();
+    }
     Ok(())
+}
+
+/// Where lines of the access log go, so that it is known before anything starts whether they can.
+fn open_log(sink: &LogSink) -> io::Result<LogFile> {
+    let (sink, name) = match sink {
+        LogSink::StandardOutput => (Sink::StandardOutput, "-".into()),
+        LogSink::Path(path) => (Sink::Path(path.clone()), path.to_string_lossy()),
+    };
+    let refused = |error: io::Error| {
+        io::Error::new(error.kind(), format!("access_log.path = {name:?} cannot be written: {error}"))
+    };
+    LogFile::open(sink).map_err(refused)
 }
 
 impl ShardLink for Handle {
@@ -118,6 +137,8 @@ struct Started {
     connections: usize,
     listeners: Vec<SocketAddr>,
     handles: Vec<Handle>,
+    /// One for each shard, if there is an access log.
+    rings: Vec<Arc<Ring>>,
 }
 
 impl Started {
@@ -135,6 +156,11 @@ impl Started {
         SystemRandom::new()
             .fill(&mut boot)
             .map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        let ring_entries = plan.access_log.as_ref().map(|log| log.ring_entries);
+        let rings: Vec<_> = ring_entries
+            .into_iter()
+            .flat_map(|entries| (0..count).map(move |_| Arc::new(Ring::new(entries))))
+            .collect();
         let start = |(index, listeners): (usize, Vec<std::net::TcpListener>)| {
             shard::start(Setup {
                 index: u8::try_from(index).unwrap_or(u8::MAX),
@@ -144,7 +170,7 @@ impl Started {
                 listeners,
                 snapshots: Arc::clone(&snapshots),
                 connections_max,
-                ring: None,
+                ring: rings.get(index).map(Arc::clone),
                 boot,
             })
         };
@@ -157,6 +183,7 @@ impl Started {
             connections: connections_max * count,
             listeners,
             handles,
+            rings,
         })
     }
 }

@@ -342,7 +342,8 @@ fn a_check_shows_nothing() {
 fn a_run_that_logs_everything_shows_nothing() {
     let api = failing_api();
     let directory = Directory::new("run");
-    let mut running = Running::start(&directory.write(&configuration(api.address)));
+    let text = configuration(api.address) + "\n[access_log]\npath = \"access.jsonl\"\n";
+    let mut running = Running::start(&directory.write(&text));
     let mut answers = String::new();
     for request in requests() {
         let mut caller = Caller::to(running.gateway).unwrap();
@@ -379,6 +380,9 @@ fn a_run_that_logs_everything_shows_nothing() {
     let log = running.log.lock().unwrap();
     assert!(log.contains("draining") && log.contains("ended"), "it did not log its end:\n{log}");
     shows_nothing("the log", &log);
+    let lines = fs::read_to_string(directory.0.join("access.jsonl")).unwrap();
+    assert!(lines.lines().count() >= requests().len(), "{lines}");
+    shows_nothing("the access log", &lines);
     // That the secrets were in use at all: the API has seen those that are meant for it, and no caller's.
     let seen = api.records().iter().map(|record| latin(record)).collect::<String>();
     for meant in [BEARER, API_KEY, CUSTOM, &base64(&format!("gateway:{PASSWORD}"))] {

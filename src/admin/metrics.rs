@@ -189,7 +189,7 @@ mod tests {
 
     fn telemetry(names: Vec<SeriesName>, used: &[u32]) -> Telemetry {
         let names: Arc<[_]> = SeriesName::first().into_iter().chain(names).collect();
-        let telemetry = Telemetry::new(vec![Arc::default()], Box::new(move || Arc::clone(&names)));
+        let telemetry = Telemetry::new(vec![Arc::default()], Arc::new(move || Arc::clone(&names)));
         for series in used {
             telemetry.shards()[0].record(&Ending {
                 series: SeriesId(*series),

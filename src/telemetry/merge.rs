@@ -19,7 +19,7 @@ use super::{
 use crate::types::{SeriesId, SeriesName};
 
 /// Tells the names of all series that there are, by number.
-pub type Names = Box<dyn Fn() -> Arc<[SeriesName]> + Send + Sync>;
+pub type Names = Arc<dyn Fn() -> Arc<[SeriesName]> + Send + Sync>;
 
 /// What all shards count.
 pub struct Telemetry {
@@ -163,7 +163,7 @@ mod tests {
 
     fn telemetry() -> Telemetry {
         let names = || SeriesName::first().into_iter().collect();
-        Telemetry::new(vec![Arc::default(), Arc::default()], Box::new(names))
+        Telemetry::new(vec![Arc::default(), Arc::default()], Arc::new(names))
     }
 
     #[test]

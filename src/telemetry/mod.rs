@@ -5,11 +5,16 @@
 //!  shard N: record ─▶ its own cells ─┴─▶ Telemetry::merge, once a second ─▶ who asks
 //! ```
 //!
+//! shard N: record ─▶ its own ring ──▶ LogWriter, every 50 ms ─▶ access log
+//!
 //! A shard never waits here, never locks, and takes memory only for what it counts for the first time.
 
 mod cells;
 mod histogram;
 mod last_used;
+mod line;
+mod log_file;
+mod log_writer;
 mod merge;
 mod openmetrics;
 mod quantiles;
@@ -18,6 +23,8 @@ mod series;
 
 pub use cells::{ShardCells, Totals};
 pub use histogram::Counts;
+pub use log_file::{LogFile, Sink};
+pub use log_writer::LogWriter;
 pub use merge::{LogCounts, Merged, Names, SeriesState, Telemetry};
 pub use openmetrics::{Exposition, Kind};
 pub use quantiles::{Quantiles, Reader};

@@ -24,9 +24,9 @@ pub struct Entry {
     pub request_id: [u8; ID_BYTES],
     /// Its method; none if there was no head.
     pub method: Option<&'static str>,
-    path: [u8; LOG_PATH_BYTES_MAX],
-    path_bytes: u16,
-    path_is_cut: bool,
+    pub(super) path: [u8; LOG_PATH_BYTES_MAX],
+    pub(super) path_bytes: u16,
+    pub(super) path_is_cut: bool,
     /// The status that the caller saw.
     pub status: u16,
     /// Why it ended.
