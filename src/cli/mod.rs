@@ -7,6 +7,7 @@ mod demo;
 mod hash;
 mod key;
 mod run;
+mod top;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -37,6 +38,8 @@ enum Command {
     /// Nothing is started. The exit code is 0 if the configuration is complete, and 1 if anything in it is
     /// an error or broken; warnings do not count.
     Check(Configuration),
+    /// Show who calls what, how often, how fast and with what success, each second
+    Top(top::Options),
     /// Make keys for callers
     Key {
         #[command(subcommand)]
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Run(Configuration { config }) => run::run(&config),
         Command::Demo => demo::run(),
         Command::Check(Configuration { config }) => check::run(&config),
+        Command::Top(options) => top::run(&options),
         Command::Key { command: KeyCommand::New(options) } => key::run(&options),
         Command::Hash { refused } => hash::run(&refused),
     }

@@ -22,4 +22,5 @@ mod slow_sides;
 mod telemetry;
 mod timeouts;
 mod timeouts_upstream;
+mod top;
 mod upstreams;
