@@ -104,6 +104,32 @@ pub const SHARDS_MAX: usize = 256;
 /// Addresses of one target that are kept.
 pub const ADDRESSES_MAX: usize = 16;
 
+// --- telemetry ---------------------------------------------------------------------------------
+
+/// Series that requests are counted under. One in use takes some 7 KiB on each shard.
+pub const SERIES_MAX: usize = 16 * 1024;
+/// Of these, how many may be given to pairs of proxy and credential; the rest is kept for proxies.
+pub const SERIES_PAIRS_MAX: usize = 12 * 1024;
+/// Series that a shard's table takes in one piece of memory.
+pub const SERIES_CHUNK: usize = 64;
+/// Series that have labels of their own in `/metrics`; the others are added up, so that whoever stores the metrics is
+/// not flooded.
+pub const METRICS_SERIES_MAX: usize = 1_000;
+/// Keys whose last use is kept; a key with a higher number has none.
+pub const KEYS_USED_MAX: usize = 16 * 1024 * 1024;
+/// Keys that the table of last uses takes in one piece of memory.
+pub const KEYS_USED_CHUNK: usize = 4096;
+/// Default bound on lines of the access log that wait at a shard: at 100,000 requests a second, for 80 ms.
+pub const LOG_ENTRIES_DEFAULT: usize = 8 * 1024;
+/// Least bound on them.
+pub const LOG_ENTRIES_MIN: usize = 16;
+/// Ceiling on them: an entry takes some 400 bytes, on each shard.
+pub const LOG_ENTRIES_MAX: usize = 1024 * 1024;
+/// Bytes of a path that the access log shows.
+pub const LOG_PATH_BYTES_MAX: usize = 256;
+/// Unused entries that a shard keeps for requests to come.
+pub const LOG_DRAFTS_KEPT: usize = 256;
+
 // --- admin listener ----------------------------------------------------------------------------
 
 /// Size of an answer of the admin listener that the command line takes: `/telemetry` of the largest gateway is smaller.
@@ -177,4 +203,7 @@ const _: () = {
     assert!(BUFFER_HEADROOM_BYTES + BUFFER_TAILROOM_BYTES < BUFFER_SMALL_BYTES / 2);
     assert!(BUFFER_SMALL_BYTES < BUFFER_MEDIUM_BYTES && BUFFER_MEDIUM_BYTES < BUFFER_LARGE_BYTES);
     assert!(TARGET_BYTES_DEFAULT < HEAD_BYTES_DEFAULT);
+    assert!(SERIES_PAIRS_MAX < SERIES_MAX && SERIES_MAX.is_multiple_of(SERIES_CHUNK));
+    assert!(METRICS_SERIES_MAX <= SERIES_MAX && KEYS_USED_MAX.is_multiple_of(KEYS_USED_CHUNK));
+    assert!(LOG_ENTRIES_MIN <= LOG_ENTRIES_DEFAULT && LOG_ENTRIES_DEFAULT <= LOG_ENTRIES_MAX);
 };

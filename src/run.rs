@@ -11,17 +11,17 @@ use crate::{
     compile::{Compiled, Compiler, Epoch},
     config::{
         Diagnostic, Loaded, Watched,
-        plan::{Driver as PlannedDriver, Plan},
+        plan::{Driver as PlannedDriver, LogSink, Plan},
     },
     control::{
         Builder, Built, Control, Outcome, Publisher, ShardLink, Signals, Status, commands, keep_revoked,
-        resolve_all,
+        measure, resolve_all,
     },
     limits::SHARDS_MAX,
     shard::{self, Driver, Handle, Setup},
     snapshot::Snapshot,
     store::Revocations,
-    telemetry::ShardCells,
+    telemetry::{LogFile, LogWriter, Names, Ring, ShardCells, Sink, Telemetry},
 };
 
 /// Descriptors that are left for everything but callers and targets.
@@ -100,11 +100,18 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
         .map_err(|error| io::Error::new(error.kind(), format!("server.data_dir: {error}")))?;
     keep_revoked(&mut revocations, &compiled);
     let addresses = resolve_all(plan).await;
+    let log = plan.access_log.as_ref().map(|log| open_log(&log.sink)).transpose()?;
     let first = compiled.snapshot(1, &addresses, &compiled.revoked(&revocations));
     let started = Started::new(plan, first)?;
     let cells: Vec<Arc<ShardCells>> =
         started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
-    let status = Arc::new(Status::new(started.driver.word(), started.generation, cells));
+    let snapshots = Arc::clone(&started.snapshots);
+    let names: Names = Arc::new(move || Arc::clone(&snapshots.load().series));
+    let telemetry = Arc::new(Telemetry::new(cells, Arc::clone(&names)));
+    let counts = Arc::clone(telemetry.log());
+    let writer = log.map(|file| LogWriter::start(file, started.rings.clone(), names, counts)).transpose()?;
+    tokio::spawn(measure(Arc::clone(&telemetry)));
+    let status = Arc::new(Status::new(started.driver.word(), started.generation, telemetry));
     status.set_revocations(revocations.counts());
     for address in &started.listeners {
         info!(%address, "listening");
@@ -146,7 +153,22 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
         findings,
     };
     control.run(signals).await;
+    if let Some(writer) = writer {
+        writer.finish();
+    }
     Ok(())
+}
+
+/// Where lines of the access log go, so that it is known before anything starts whether they can.
+fn open_log(sink: &LogSink) -> io::Result<LogFile> {
+    let (sink, name) = match sink {
+        LogSink::StandardOutput => (Sink::StandardOutput, "-".into()),
+        LogSink::Path(path) => (Sink::Path(path.clone()), path.to_string_lossy()),
+    };
+    let refused = |error: io::Error| {
+        io::Error::new(error.kind(), format!("access_log.path = {name:?} cannot be written: {error}"))
+    };
+    LogFile::open(sink).map_err(refused)
 }
 
 impl ShardLink for Handle {
@@ -172,6 +194,8 @@ struct Started {
     connections: usize,
     listeners: Vec<SocketAddr>,
     handles: Vec<Handle>,
+    /// One for each shard, if there is an access log.
+    rings: Vec<Arc<Ring>>,
 }
 
 impl Started {
@@ -187,6 +211,11 @@ impl Started {
         SystemRandom::new()
             .fill(&mut boot)
             .map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        let ring_entries = plan.access_log.as_ref().map(|log| log.ring_entries);
+        let rings: Vec<_> = ring_entries
+            .into_iter()
+            .flat_map(|entries| (0..count).map(move |_| Arc::new(Ring::new(entries))))
+            .collect();
         let start = |(index, listeners): (usize, Vec<std::net::TcpListener>)| {
             shard::start(Setup {
                 index: u8::try_from(index).unwrap_or(u8::MAX),
@@ -196,11 +225,20 @@ impl Started {
                 listeners,
                 snapshots: Arc::clone(&snapshots),
                 connections_max,
+                ring: rings.get(index).map(Arc::clone),
                 boot,
             })
         };
         let handles = sockets.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { snapshots, generation, driver, connections: connections_max * count, listeners, handles })
+        Ok(Self {
+            snapshots,
+            generation,
+            driver,
+            connections: connections_max * count,
+            listeners,
+            handles,
+            rings,
+        })
     }
 }
 

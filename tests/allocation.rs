@@ -50,11 +50,20 @@ fn warm_exchanges_allocate_nothing_on_epoll() {
     warm_exchanges_allocate_nothing("epoll");
 }
 
+#[test]
+fn warm_exchanges_that_are_logged_allocate_nothing() {
+    warm_exchanges_with("auto", "[access_log]\npath = \"/dev/null\"\n");
+}
+
 fn warm_exchanges_allocate_nothing(driver: &'static str) {
+    warm_exchanges_with(driver, "");
+}
+
+fn warm_exchanges_with(driver: &'static str, more: &'static str) {
     let _alone = alone();
     settle();
     let (gateway, cold) = count(|| {
-        let gateway = start(driver);
+        let gateway = start_with(driver, more);
         exchange(&mut Caller::to(gateway), &ACCEPTED);
         gateway
     });
@@ -208,7 +217,12 @@ fn latin(bytes: &[u8]) -> String {
 
 /// Starts a gateway with one shard on a thread of this process, for as long as the process lives.
 fn start(driver: &'static str) -> SocketAddr {
-    let text = Config::to_url(&format!("http://{}", api())).text(driver);
+    start_with(driver, "")
+}
+
+fn start_with(driver: &'static str, more: &str) -> SocketAddr {
+    let config = Config { more: more.into(), ..Config::to_url(&format!("http://{}", api())) };
+    let text = config.text(driver);
     let loaded = keyferry::config::load_text(&text, "test.toml", Path::new("."), &|_| None)
         .unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
     let (ready, running) = mpsc::channel();

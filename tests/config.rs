@@ -397,6 +397,18 @@ fn every_mistake_has_its_place_and_its_remedy() {
             "[[targets]]\nname = \"x\"".to_owned(),
             r#"k.toml:14:3: error: targets: unknown key; did you mean target?"#,
         ),
+        (
+            "[access_log]".to_owned(),
+            r#"k.toml:14:1: error: access_log: path is missing; write a path such as "access.jsonl", or "-" for standard output"#,
+        ),
+        (
+            "[access_log]\npath = \"logs/\"".to_owned(),
+            r#"k.toml:15:8: error: access_log.path = "logs/": not a path of a file; write a path such as "access.jsonl", or "-" for standard output"#,
+        ),
+        (
+            "[access_log]\npath = \"-\"\nring_entries = 8".to_owned(),
+            r#"k.toml:16:16: error: access_log.ring_entries = 8: out of range; write a number from 16 to 1048576"#,
+        ),
     ];
     for (added, expected) in cases {
         let found = sentences(&format!("{BASE}{added}"));

@@ -344,7 +344,8 @@ fn a_check_shows_nothing() {
 fn a_run_that_logs_everything_shows_nothing() {
     let api = failing_api();
     let directory = Directory::new("run");
-    let mut running = Running::start(&directory.write(&configuration(api.address)));
+    let text = configuration(api.address) + "\n[access_log]\npath = \"access.jsonl\"\n";
+    let mut running = Running::start(&directory.write(&text));
     let mut answers = String::new();
     for request in requests() {
         let mut caller = Caller::to(running.gateway).unwrap();
@@ -358,7 +359,15 @@ fn a_run_that_logs_everything_shows_nothing() {
     for status in ["200", "400", "401", "404", "502"] {
         assert!(answers.contains(&format!("HTTP/1.1 {status} ")), "no answer {status}");
     }
-    for path in ["/status", "/healthz", "/readyz", "/nothing", &format!("/status?key={IN_QUERY}")] {
+    for path in [
+        "/status",
+        "/metrics",
+        "/telemetry",
+        "/healthz",
+        "/readyz",
+        "/nothing",
+        &format!("/status?key={IN_QUERY}"),
+    ] {
         let mut caller = Caller::to(running.admin).unwrap();
         let head = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {UNKNOWN_BEARER}\r\nConnection: close\r\n\r\n",
@@ -373,6 +382,9 @@ fn a_run_that_logs_everything_shows_nothing() {
     let log = running.log.lock().unwrap();
     assert!(log.contains("draining") && log.contains("ended"), "it did not log its end:\n{log}");
     shows_nothing("the log", &log);
+    let lines = fs::read_to_string(directory.0.join("access.jsonl")).unwrap();
+    assert!(lines.lines().count() >= requests().len(), "{lines}");
+    shows_nothing("the access log", &lines);
     // That the secrets were in use at all: the API has seen those that are meant for it, and no caller's.
     let seen = api.records().iter().map(|record| latin(record)).collect::<String>();
     for meant in [BEARER, API_KEY, CUSTOM, &base64(&format!("gateway:{PASSWORD}"))] {

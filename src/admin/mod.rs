@@ -5,6 +5,8 @@
 //! | `GET /healthz` | 200 while the process works |
 //! | `GET /readyz` | 200 while callers should be sent here, 503 while it drains or a shard does not respond |
 //! | `GET /status` | generation, reloads, driver, shards, connections, outcomes by reason, as JSON |
+//! | `GET /metrics` | counters and histograms, as OpenMetrics |
+//! | `GET /telemetry` | counts, rates and quantiles by proxy and credential, as JSON |
 //! | `POST /reload` | loads the files again; the body is `{}` or `{"force": true}` |
 //! | `POST /revoke` | revokes; the body is `{"name": "…"}` or `{"sha256": "…"}` |
 //!
@@ -13,8 +15,9 @@
 //! something must say `Content-Type: application/json`.
 
 mod change;
-
 pub mod client;
+mod metrics;
+mod telemetry;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -58,8 +61,10 @@ fn routes(state: State) -> Router {
         .route("/status", get(report))
         .route("/reload", post(change::reload))
         .route("/revoke", post(change::revoke))
+        .with_state(state.clone())
+        .merge(metrics::routes(Arc::clone(&state.status)))
+        .merge(telemetry::routes(state.status))
         .layer(middleware::from_fn(only_meant_for_here))
-        .with_state(state)
 }
 
 /// Refuses a name that somebody else's page was given for this address.

@@ -12,6 +12,7 @@ mod reload;
 mod revoke;
 mod run;
 mod status;
+mod top;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -66,6 +67,8 @@ enum Command {
         #[command(flatten)]
         configuration: Configuration,
     },
+    /// Show who calls what, how often, how fast and with what success, each second
+    Top(top::Options),
     /// Make keys for callers
     Key {
         #[command(subcommand)]
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Reload(options) => reload::run(&options),
         Command::Revoke(options) => revoke::run(&options),
         Command::Explain { asked, configuration } => explain::run(&configuration.config, &asked),
+        Command::Top(options) => top::run(&options),
         Command::Key { command: KeyCommand::New(options) } => key::run(&options),
         Command::Hash { refused } => hash::run(&refused),
     }

@@ -8,6 +8,7 @@ mod keys;
 mod numbers;
 mod proxies;
 mod rules;
+mod series;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,6 +17,8 @@ pub use numbers::Epoch;
 
 use keys::{Conflict, Keys, Source};
 use numbers::NumberedNames;
+use proxies::Places;
+use series::SeriesNumbers;
 
 use crate::{
     config::{
@@ -27,6 +30,7 @@ use crate::{
         UpstreamId, UpstreamTimeouts,
     },
     store::Revocations,
+    types::SeriesName,
 };
 
 pub use rules::{CompiledRules, RuleCache};
@@ -43,6 +47,7 @@ pub struct Compiler {
     credentials: NumberedNames,
     keys: Keys,
     rules: RuleCache,
+    series: SeriesNumbers,
 }
 
 /// A plan as tables. What may change without it, the addresses of targets and what is revoked, goes into each snapshot
@@ -58,6 +63,7 @@ pub struct Compiled {
     keys: Arc<KeyTable>,
     upstream_ids: Vec<UpstreamId>,
     callers: Callers,
+    series: Arc<[SeriesName]>,
 }
 
 impl Compiler {
@@ -79,7 +85,9 @@ impl Compiler {
         let key_changes = self.keys.update(sources.collect(), epoch).map_err(diagnostics)?;
         let upstream_ids = self.upstream_ids(plan);
         let rules = self.rules.compile(plan);
-        let proxies = proxies::compile_all(plan, &upstream_ids, &numbers, &rules);
+        self.series.begin(plan.proxies.iter().map(|proxy| proxy.label.as_str()));
+        let places = Places { upstreams: &upstream_ids, credentials: &numbers };
+        let proxies = proxies::compile_all(plan, &places, &rules, &mut self.series);
         let mut credentials: Vec<_> = (0..self.credentials.end()).map(|_| None).collect();
         for ((at, one), &number) in plan.proxy_credentials.iter().enumerate().zip(&numbers) {
             if let Some(place) = credentials.get_mut(number as usize) {
@@ -95,6 +103,7 @@ impl Compiler {
             keys: Arc::clone(&self.keys.table),
             upstream_ids,
             callers: callers(plan),
+            series: self.series.names(),
         })
     }
 
@@ -136,6 +145,7 @@ impl Compiled {
             revoked: Arc::clone(revoked),
             upstreams: targets.map(upstream).collect(),
             callers: self.callers,
+            series: Arc::clone(&self.series),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CompiledRules, credentials::IDENTITY_FIELDS};
+use super::{CompiledRules, credentials::IDENTITY_FIELDS, series::SeriesNumbers};
 use crate::{
     config::plan::{Location as PlannedLocation, Plan, Proxy as PlannedProxy, ProxyRoute, TargetCredential},
     snapshot::{Location, LocationKind, NameSet, Proxy, ProxyRules, RuleSet, Serving, UpstreamId},
@@ -21,16 +21,20 @@ const GATEWAY_FIELDS: [&str; 8] = [
     "Forwarded",
 ];
 
-/// `upstreams` and `credentials` are the numbers of targets and proxy credentials by their positions in the plan.
+/// The numbers of targets and proxy credentials, by their positions in the plan.
+pub(super) struct Places<'p> {
+    pub upstreams: &'p [UpstreamId],
+    pub credentials: &'p [u32],
+}
+
 pub(super) fn compile_all(
     plan: &Plan,
-    upstreams: &[UpstreamId],
-    credentials: &[u32],
+    places: &Places<'_>,
     rules: &CompiledRules,
+    series: &mut SeriesNumbers,
 ) -> Arc<[Proxy]> {
     let own = plan.proxies.iter().zip(&rules.proxies);
-    own.map(|(proxy, own)| compile(proxy, plan, upstreams, credentials, proxy_rules(proxy, own, rules)))
-        .collect()
+    own.map(|(proxy, own)| compile(proxy, plan, places, proxy_rules(proxy, own, rules), series)).collect()
 }
 
 /// The rules of whatever the proxy joins.
@@ -48,10 +52,11 @@ fn proxy_rules(proxy: &PlannedProxy, own: &Arc<RuleSet>, rules: &CompiledRules) 
 fn compile(
     proxy: &PlannedProxy,
     plan: &Plan,
-    upstreams: &[UpstreamId],
-    credentials: &[u32],
+    places: &Places<'_>,
     rules: ProxyRules,
+    series: &mut SeriesNumbers,
 ) -> Proxy {
+    let Places { upstreams, credentials } = places;
     let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, *upstreams.get(route.target)?)));
     let (route, upstream) = resolved.unzip();
     let locations = route.map_or_else(Box::default, |route| locations(route, plan, credentials));
@@ -68,8 +73,24 @@ fn compile(
         injected: injected(target_credential),
         rules,
         challenge: challenge(&proxy.label, &locations),
+        series: series.of(&proxy.label, accepted(route, plan, credentials)),
         locations,
     }
+}
+
+/// Number, name and consumer of every credential that a route accepts.
+fn accepted<'p>(
+    route: Option<&'p ProxyRoute>,
+    plan: &'p Plan,
+    numbers: &'p [u32],
+) -> impl Iterator<Item = (u32, &'p str, Option<&'p str>)> {
+    let positions = route.map_or(&[][..], |route| &route.proxy_credentials);
+    positions.iter().filter_map(|&at| {
+        let credential = plan.proxy_credentials.get(at)?;
+        let consumer = credential.consumer.and_then(|at| plan.consumers.get(at));
+        let number = *numbers.get(at)?;
+        Some((number, credential.name.as_str(), consumer.map(|consumer| consumer.name.as_str())))
+    })
 }
 
 fn serving(proxy: &PlannedProxy, upstream: Option<UpstreamId>) -> Serving {

@@ -74,6 +74,7 @@ fn restart(before: &Plan, after: &Plan) -> Vec<&'static str> {
         ("server.limits.connections", old.limits.connections != new.limits.connections),
         ("listener", before.listeners != after.listeners),
         ("admin", before.admin != after.admin),
+        ("access_log", before.access_log != after.access_log),
     ];
     settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }

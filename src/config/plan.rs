@@ -18,6 +18,8 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
     /// `[admin]`.
     pub admin: Option<Admin>,
+    /// `[access_log]`.
+    pub access_log: Option<AccessLog>,
     /// `[[target]]`.
     pub targets: Vec<Target>,
     /// `[[consumer]]`.
@@ -102,6 +104,24 @@ pub struct Listener {
 pub struct Admin {
     /// `address`; loopback unless the operator says otherwise.
     pub address: SocketAddr,
+}
+
+/// `[access_log]`: one line for each request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// `path`.
+    pub sink: LogSink,
+    /// `ring_entries`: lines that may wait at each shard.
+    pub ring_entries: usize,
+}
+
+/// `path` of `[access_log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSink {
+    /// `"-"`.
+    StandardOutput,
+    /// Anything else, taken from where its file is.
+    Path(PathBuf),
 }
 
 /// `[[target]]`: an API.

@@ -12,6 +12,7 @@
 
 mod clock;
 mod command;
+mod measure;
 mod publish;
 mod reload;
 mod resolve;
@@ -27,6 +28,7 @@ pub use command::{
     Command, CommandQueue, Commands, ReloadReport, ReloadResult, Revoke, RevokeRefusal, RevokeReport,
     commands,
 };
+pub use measure::measure;
 pub use publish::{Publisher, ShardLink};
 pub use reload::{Builder, Built, Outcome};
 pub use resolve::{Resolver, resolve_all};

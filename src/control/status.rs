@@ -5,17 +5,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
 
 use super::{ReloadReport, ReloadResult};
-
-use crate::{
-    telemetry::{ShardCells, Totals},
-    types::Reason,
-};
+use crate::{telemetry::Telemetry, types::Reason};
 
 /// The state of the gateway.
 pub struct Status {
@@ -25,7 +21,7 @@ pub struct Status {
     draining: AtomicBool,
     stalled: AtomicBool,
     reloads: Mutex<Reloads>,
-    shards: Vec<Arc<ShardCells>>,
+    telemetry: Arc<Telemetry>,
 }
 
 /// What came of reloads.
@@ -50,7 +46,7 @@ pub struct Reloads {
 impl Status {
     /// For running shards.
     #[allow(clippy::disallowed_methods, reason = "the control plane's own clock")]
-    pub fn new(driver: &'static str, generation: u64, shards: Vec<Arc<ShardCells>>) -> Self {
+    pub fn new(driver: &'static str, generation: u64, telemetry: Arc<Telemetry>) -> Self {
         Self {
             driver,
             started: Instant::now(),
@@ -58,8 +54,33 @@ impl Status {
             draining: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             reloads: Mutex::default(),
-            shards,
+            telemetry,
         }
+    }
+
+    /// What the shards count.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// How the shards talk to the kernel.
+    pub fn driver(&self) -> &'static str {
+        self.driver
+    }
+
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The generation of the current snapshot.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Whether the gateway is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_generation(&self, generation: u64) {
@@ -99,23 +120,24 @@ impl Status {
 
     /// Whether callers should be sent here.
     pub fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed) && !self.stalled.load(Ordering::Relaxed)
+        !self.is_draining() && !self.stalled.load(Ordering::Relaxed)
     }
 
     /// The state as it is now.
     pub fn report(&self) -> Report {
-        let totals = Totals::of(self.shards.iter().map(|cells| &**cells));
+        let totals = self.telemetry.totals();
         let outcomes = Reason::ALL.iter().map(|reason| (reason.word(), totals.outcomes[reason.index()]));
         Report {
             version: env!("CARGO_PKG_VERSION"),
             ready: self.is_ready(),
-            draining: self.draining.load(Ordering::Relaxed),
-            generation: self.generation.load(Ordering::Relaxed),
+            draining: self.is_draining(),
+            generation: self.generation(),
             driver: self.driver,
-            shards: self.shards.len(),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            shards: self.telemetry.shards().len(),
+            uptime_seconds: self.uptime().as_secs(),
             connections: totals.connections,
             reloads: self.reloads().clone(),
+            access_log_dropped: self.telemetry.lines_dropped(),
             outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
         }
     }
@@ -133,6 +155,7 @@ pub struct Report {
     uptime_seconds: u64,
     connections: u64,
     reloads: Reloads,
+    access_log_dropped: u64,
     /// Requests by the word of their reason; those that did not occur are left out.
     outcomes: std::collections::BTreeMap<&'static str, u64>,
 }

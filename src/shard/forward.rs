@@ -149,14 +149,14 @@ fn due(connection: &Connection, exchange: &Forward, millis: u64) -> Ticks {
 /// Ends an exchange whose answer was relayed, in one way or another.
 async fn finish(
     connection: &mut Connection,
-    exchange: &Forward,
+    exchange: &mut Forward,
     upstream: UpstreamConnection,
     relayed: Relayed,
 ) -> Next {
     let shard = std::rc::Rc::clone(&connection.shard);
     match relayed {
         Relayed::Whole { upstream_keeps, caller_keeps, caller_is_sending } => {
-            shard.cells.record(Reason::Forwarded);
+            shard.record(&mut exchange.trace, Reason::Forwarded);
             if upstream_keeps && !shard.is_draining() {
                 let (since, until) = (shard.clock.tick(), shard.in_millis(exchange.timeouts.idle));
                 shard.pools.put(exchange.upstream, upstream, since, until, exchange.idle_connections);
@@ -172,11 +172,11 @@ async fn finish(
         }
         Relayed::Switched { first } => {
             let reason = Box::pin(tunnel::tunnel(connection, exchange, upstream, first)).await;
-            shard.cells.record(reason);
+            shard.record(&mut exchange.trace, reason);
             Next::Close
         }
         Relayed::Cut(reason) => {
-            shard.cells.record(reason);
+            shard.record(&mut exchange.trace, reason);
             super::sys::reset_on_close(connection.stream.fd());
             Next::Close
         }
@@ -184,14 +184,14 @@ async fn finish(
 }
 
 /// Answers for an API that did not.
-async fn fail(connection: &mut Connection, exchange: &Forward, reason: Reason) -> Next {
+async fn fail(connection: &mut Connection, exchange: &mut Forward, reason: Reason) -> Next {
     if matches!(reason, Reason::CallerGone | Reason::CallerStalled) {
-        connection.shard.cells.record(reason);
+        connection.shard.record(&mut exchange.trace, reason);
         return Next::Close; // there is nobody to tell
     }
     // What is left of a body that streams would be read as the next request.
     let keep = exchange.keep_alive && exchange.body.is_done() && !connection.shard.is_draining();
     let style = answer_style(exchange.method, exchange.version, !keep);
     let answer = problem(&connection.shard, reason, &exchange.request_id, style);
-    connection.answer(answer).await
+    connection.answer(answer, &mut exchange.trace).await
 }

@@ -970,6 +970,7 @@ fn prepare(listeners: Vec<StdListener>) -> shard::Ready {
         listeners,
         snapshots: Arc::new(ArcSwap::from_pointee(snapshot)),
         connections_max: 1000,
+        ring: None,
         boot: [0; 5],
     };
     let wake = sys::event().expect("a descriptor is free");

@@ -57,16 +57,17 @@ pub(super) async fn accept_all(listener: Rc<Listener>, shard: Rc<Shard>) {
 fn admit(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr) {
     match shard.enter() {
         Some(presence) => spawn(Connection::new(shard, stream, peer, presence).serve()),
-        None if shard.begin_refusal() => spawn(refuse(Rc::clone(shard), stream)),
-        None => shard.cells.record(Reason::Overloaded),
+        None if shard.begin_refusal() => spawn(refuse(Rc::clone(shard), stream, peer)),
+        None => shard.record_headless(Reason::Overloaded, peer.ip(), &shard.next_request_id()),
     }
 }
 
 /// Tells a caller that there are too many.
-async fn refuse(shard: Rc<Shard>, mut stream: Stream) {
-    shard.cells.record(Reason::Overloaded);
+async fn refuse(shard: Rc<Shard>, mut stream: Stream, peer: SocketAddr) {
+    let request_id = shard.next_request_id();
+    shard.record_headless(Reason::Overloaded, peer.ip(), &request_id);
     let style = answer_style(Method::Get, Version::Http11, true);
-    let mut answer = problem(&shard, Reason::Overloaded, &shard.next_request_id(), style);
+    let mut answer = problem(&shard, Reason::Overloaded, &request_id, style);
     let _ = stream.write_all(&mut answer.buffer).await; // fits the socket's own buffer
     stream.end_writing();
     shard.next_tick().await; // closing with its request unread would reset it, and the answer with it

@@ -10,6 +10,7 @@ mod connection;
 mod forward;
 mod io;
 mod listener;
+mod record;
 mod state;
 mod sys;
 mod timer;
@@ -37,7 +38,11 @@ pub use listener::bind;
 use io::{Event, Listener, spawn};
 use state::{Parts, Shard};
 
-use crate::{limits::TICK_MILLIS, snapshot::Snapshot, telemetry::ShardCells};
+use crate::{
+    limits::TICK_MILLIS,
+    snapshot::Snapshot,
+    telemetry::{Ring, ShardCells},
+};
 
 /// Ticks between two looks at unused connections to targets.
 const SWEEP_TICKS: u32 = 10;
@@ -66,6 +71,8 @@ pub struct Setup {
     pub snapshots: Arc<ArcSwap<Snapshot>>,
     /// Callers that it serves at a time.
     pub connections_max: usize,
+    /// Where lines of the access log go, if there is one.
+    pub ring: Option<Arc<Ring>>,
     /// Random, the same for all shards of a start.
     pub boot: [u8; 5],
 }
@@ -161,6 +168,7 @@ fn prepare(setup: Setup, cells: Arc<ShardCells>, wake: OwnedFd) -> std_io::Resul
         boot: setup.boot,
         snapshots: setup.snapshots,
         cells,
+        ring: setup.ring,
         connections_max: setup.connections_max,
         wake: wake.try_clone()?,
     });

@@ -17,6 +17,7 @@ use arc_swap::{ArcSwap, Cache};
 
 use super::{
     clock::{Clock, Ticks},
+    record::Log,
     sys,
     timer::Deadlines,
     tunnels::Tunnels,
@@ -30,7 +31,7 @@ use crate::{
     policy::RuleMemory,
     protocol::http::FieldTable,
     snapshot::{Callers, Snapshot},
-    telemetry::ShardCells,
+    telemetry::{Ring, ShardCells},
 };
 
 /// Length of a date as HTTP writes it (RFC 9110 §5.6.7).
@@ -60,6 +61,7 @@ pub(super) struct Shard {
     pub(super) cells: Arc<ShardCells>,
     pub(super) pools: Pools,
     pub(super) tunnels: Rc<Tunnels>,
+    pub(super) log: Option<Log>,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     scratch: RefCell<Scratch>,
     date: Cell<[u8; DATE_BYTES]>,
@@ -82,6 +84,8 @@ pub(super) struct Parts {
     pub(super) boot: [u8; 5],
     pub(super) snapshots: Arc<ArcSwap<Snapshot>>,
     pub(super) cells: Arc<ShardCells>,
+    /// Where lines of the access log go, if there is one.
+    pub(super) ring: Option<Arc<Ring>>,
     pub(super) connections_max: usize,
     /// Wakes this shard's own loop.
     pub(super) wake: OwnedFd,
@@ -95,6 +99,7 @@ impl Shard {
             cells: parts.cells,
             pools: Pools::default(),
             tunnels: Rc::default(),
+            log: parts.ring.map(|ring| Log::new(ring, parts.index)),
             snapshots: RefCell::new(Cache::new(parts.snapshots)),
             scratch: RefCell::new(Scratch {
                 head: vec![0; BUFFER_LARGE_BYTES].into_boxed_slice(),

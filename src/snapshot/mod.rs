@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use keys::{KeyEntry, KeyTable, PARTS as KEY_PARTS};
 pub use names::NameSet;
-pub use proxies::{Credential, Location, LocationKind, Proxy, ProxyRules, Serving};
+pub use proxies::{Credential, Location, LocationKind, Proxy, ProxyRules, ProxySeries, Serving};
 pub use revoked::Revoked;
 pub use routes::Routes;
 pub use rules::{
@@ -26,6 +26,8 @@ pub use rules::{
 pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
 
 pub use crate::protocol::http::HeadLimits;
+
+use crate::types::SeriesName;
 
 /// One compiled configuration.
 pub struct Snapshot {
@@ -45,6 +47,8 @@ pub struct Snapshot {
     pub upstreams: Arc<[Upstream]>,
     /// Bounds and deadlines for callers.
     pub callers: Callers,
+    /// The names of all series that requests were ever counted under, by number.
+    pub series: Arc<[SeriesName]>,
 }
 
 impl Snapshot {

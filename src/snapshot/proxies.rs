@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{NameSet, RuleSet, ScopeBits, UpstreamId};
-use crate::types::{Effect, Secret};
+use crate::types::{Effect, Secret, SeriesId};
 
 /// Whether a proxy serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,34 @@ pub struct Proxy {
     pub rules: ProxyRules,
     /// The `WWW-Authenticate` lines of its 401 responses (RFC 9110 §11.6.1).
     pub challenge: Box<[u8]>,
+    /// What its requests are counted under.
+    pub series: ProxySeries,
+}
+
+/// The series of a proxy: one for each credential that it accepts, and one for callers who proved none.
+#[derive(Debug, Default)]
+pub struct ProxySeries {
+    unproved: SeriesId,
+    proved: Box<[(u32, SeriesId)]>,
+}
+
+impl ProxySeries {
+    /// From the series of each credential's number.
+    pub fn new(unproved: SeriesId, mut proved: Vec<(u32, SeriesId)>) -> Self {
+        proved.sort_unstable();
+        Self { unproved, proved: proved.into_boxed_slice() }
+    }
+
+    /// The series of a request, by the number of the credential that it proved.
+    #[inline]
+    pub fn of(&self, credential: Option<u32>) -> SeriesId {
+        let number = match credential {
+            Some(number) => number,
+            None => return self.unproved,
+        };
+        let found = self.proved.binary_search_by_key(&number, |(number, _)| *number);
+        found.ok().and_then(|at| self.proved.get(at)).map_or(self.unproved, |(_, series)| *series)
+    }
 }
 
 impl Proxy {

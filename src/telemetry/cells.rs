@@ -3,6 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::{
+    histogram::add,
+    last_used::LastUsed,
+    series::{Ending, SeriesTable},
+};
 use crate::types::Reason;
 
 /// The counters of one shard, on cache lines of their own.
@@ -13,6 +18,9 @@ pub struct ShardCells {
     connections: AtomicU64,
     heartbeat: AtomicU64,
     generation: AtomicU64,
+    lines_dropped: AtomicU64,
+    pub(super) series: SeriesTable,
+    pub(super) last_used: LastUsed,
 }
 
 impl Default for ShardCells {
@@ -22,6 +30,9 @@ impl Default for ShardCells {
             connections: AtomicU64::new(0),
             heartbeat: AtomicU64::new(0),
             generation: AtomicU64::new(0),
+            lines_dropped: AtomicU64::new(0),
+            series: SeriesTable::default(),
+            last_used: LastUsed::default(),
         }
     }
 }
@@ -29,9 +40,25 @@ impl Default for ShardCells {
 impl ShardCells {
     /// Counts the end of a request.
     #[inline]
-    pub fn record(&self, reason: Reason) {
-        let cell = &self.outcomes[reason.index()];
-        cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    pub fn record(&self, ending: &Ending) {
+        add(&self.outcomes[ending.reason.index()], 1);
+        self.series.record(ending);
+    }
+
+    /// Says that a key was accepted at a time in milliseconds since the Unix epoch.
+    #[inline]
+    pub fn note_use(&self, key: u32, millis: i64) {
+        self.last_used.note(key, u64::try_from(millis).unwrap_or(0));
+    }
+
+    /// Counts a line of the access log for which there was no room.
+    pub fn count_dropped_line(&self) {
+        add(&self.lines_dropped, 1);
+    }
+
+    /// Lines of the access log for which there was no room.
+    pub fn lines_dropped(&self) -> u64 {
+        self.lines_dropped.load(Ordering::Relaxed)
     }
 
     /// Says how many callers are connected.
@@ -90,15 +117,15 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
-    use super::{ShardCells, Totals};
+    use super::{super::Ending, ShardCells, Totals};
     use crate::types::Reason;
 
     #[test]
     fn totals_add_up() {
         let (one, two) = (ShardCells::default(), ShardCells::default());
-        one.record(Reason::Forwarded);
-        two.record(Reason::Forwarded);
-        two.record(Reason::KeyUnknown);
+        one.record(&Ending::headless(Reason::Forwarded));
+        two.record(&Ending::headless(Reason::Forwarded));
+        two.record(&Ending::headless(Reason::KeyUnknown));
         two.set_connections(3);
         let totals = Totals::of([&one, &two]);
         assert_eq!(totals.outcomes[Reason::Forwarded.index()], 2);

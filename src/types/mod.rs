@@ -1,4 +1,5 @@
-//! The vocabulary that every room shares: why a request ended, secrets, the state of a key, parts of rules.
+//! The vocabulary that every room shares: why a request ended, secrets, the state of a key, parts of rules, what is
+//! counted apart.
 //!
 //! It imports no other room and does no work.
 
@@ -8,6 +9,7 @@ mod pattern;
 mod reason;
 mod rule;
 mod secret;
+mod series;
 
 pub use cidr::{Cidr, CidrError};
 pub use key::{Digest, KeyState, Window, digest_from_hex};
@@ -15,3 +17,4 @@ pub use pattern::{Case, Pattern, Shape};
 pub use reason::{Fault, Reason};
 pub use rule::{Effect, Presence, RuleScope};
 pub use secret::Secret;
+pub use series::{Label, SeriesId, SeriesName};

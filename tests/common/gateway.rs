@@ -89,6 +89,11 @@ impl Gateway {
         self.addresses[0]
     }
 
+    /// A file in the directory of the configuration.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

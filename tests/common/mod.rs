@@ -11,6 +11,7 @@ pub mod caller;
 pub mod config;
 pub mod gateway;
 pub mod message;
+pub mod openmetrics;
 pub mod steps;
 pub mod wire;
 
@@ -23,6 +24,7 @@ pub use api::{Api, Exchange, Then};
 pub use caller::{Answer, Caller, Framing, get, request};
 pub use config::{Config, KEY, TOKEN, digest};
 pub use gateway::Gateway;
+pub use openmetrics::Metrics;
 
 /// How long anything that is awaited may take before the test fails. Nothing is ever asserted to be faster.
 pub const PATIENCE: Duration = Duration::from_secs(15);

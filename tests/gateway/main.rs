@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access_log;
 mod bodies;
 mod credentials;
 mod drain;
@@ -19,6 +20,8 @@ mod persistence;
 mod routing;
 mod rules;
 mod slow_sides;
+mod telemetry;
 mod timeouts;
 mod timeouts_upstream;
+mod top;
 mod upstreams;

@@ -4,6 +4,7 @@
 //! is wrong is reported and replaced by its default, so that reading goes on and finds the rest; the plan
 //! leaves this room only if nothing was wrong.
 
+mod access_log;
 mod assert;
 mod directory;
 mod entropy;
@@ -42,6 +43,7 @@ pub(super) fn validate(trees: &[Tree<'_>], outside: &dyn Outside, report: &mut R
     let server = server::server(main_only("server", &mut roots, report), report);
     let admin_table = main_only("admin", &mut roots, report);
     let (listeners, admin) = server::listeners(all("listener", &mut roots, report), admin_table, report);
+    let access_log = access_log::access_log(main_only("access_log", &mut roots, report), report);
     let targets = targets(all("target", &mut roots, report), report);
     let consumers = consumers(all("consumer", &mut roots, report), report);
     let mut credentials = credentials(all("credential", &mut roots, report), &consumers, outside, report);
@@ -62,6 +64,7 @@ pub(super) fn validate(trees: &[Tree<'_>], outside: &dyn Outside, report: &mut R
         server,
         listeners,
         admin,
+        access_log,
         targets: targets.into_objects(),
         consumers: consumers.into_objects(),
         proxy_credentials: credentials.proxy.into_objects(),

@@ -10,8 +10,8 @@ use crate::{
         http::{FieldTable, HeadLimits},
     },
     snapshot::{
-        Callers, Credential, KeyEntry, Location, LocationKind, NameSet, Proxy, ProxyRules, Revoked, Routes,
-        ScopeBits, Serving, Snapshot, UpstreamId,
+        Callers, Credential, KeyEntry, Location, LocationKind, NameSet, Proxy, ProxyRules, ProxySeries,
+        Revoked, Routes, ScopeBits, Serving, Snapshot, UpstreamId,
     },
     types::{KeyState, Reason, Secret, Window},
 };
@@ -54,6 +54,7 @@ fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
             body_millis: 1,
             idle_millis: 1,
         },
+        series: Arc::default(),
     }
 }
 
@@ -80,6 +81,7 @@ fn proxy(accepted: &[u32]) -> Proxy {
         injected: Secret::new(Vec::new()),
         rules: ProxyRules::default(),
         challenge: Box::default(),
+        series: ProxySeries::default(),
     }
 }
 

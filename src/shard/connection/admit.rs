@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Answer, Connection, answer::Style, problem};
 use crate::{
-    policy::{CallerFacts, FieldSink, Grant, Means, Now, Permit, Unwatched, decide, write_request_fields},
+    policy::{CallerFacts, Denial, FieldSink, Grant, Means, Now, Permit, decide, write_request_fields},
     protocol::{
         h1::{HeadWriter, parse_request},
         http::{BodyLength, Method, RequestHead, Version},
@@ -14,6 +14,7 @@ use crate::{
         body::Body,
         buffer::Buffer,
         clock::Ticks,
+        record::{Seen, Stopwatch, Trace},
         state::{RequestId, Scratch},
     },
     snapshot::{MILLIS_NEVER, Snapshot, UpstreamId, UpstreamTimeouts},
@@ -27,7 +28,7 @@ use crate::{
 )]
 pub(in crate::shard) enum Admission {
     /// We answer.
-    Answer(Answer),
+    Answer { answer: Answer, trace: Trace },
     /// The API does.
     Forward(Forward),
 }
@@ -54,6 +55,8 @@ pub(in crate::shard) struct Forward {
     /// Whether the caller sends its body only when it is told to.
     pub(in crate::shard) expects_continue: bool,
     pub(in crate::shard) request_id: RequestId,
+    /// What is kept of it until it ends.
+    pub(in crate::shard) trace: Trace,
 }
 
 /// Judges the request at the front of `inbound`.
@@ -61,7 +64,8 @@ pub(in crate::shard) fn admit(connection: &mut Connection, head_bytes: usize) ->
     let shard = std::rc::Rc::clone(&connection.shard);
     let request_id = shard.next_request_id();
     let Some(mut inbound) = connection.inbound.take() else {
-        return Admission::Answer(problem(&shard, Reason::RequestLineInvalid, &request_id, Style::CLOSE));
+        let answer = problem(&shard, Reason::RequestLineInvalid, &request_id, Style::CLOSE);
+        return Admission::Answer { answer, trace: Trace::headless() };
     };
     let judged = shard.with_scratch(|snapshot, scratch| {
         let (head, behind) = inbound.filled().split_at(head_bytes);
@@ -69,9 +73,9 @@ pub(in crate::shard) fn admit(connection: &mut Connection, head_bytes: usize) ->
     });
     inbound.consume(head_bytes);
     match judged {
-        Judged::Refused { answer, body } => {
+        Judged::Refused { answer, trace, body } => {
             connection.inbound = after_unread(inbound, body);
-            Admission::Answer(answer)
+            Admission::Answer { answer, trace }
         }
         Judged::Permitted(rewritten) => complete(connection, inbound, rewritten),
     }
@@ -84,7 +88,7 @@ fn after_unread(mut inbound: Buffer, length: usize) -> Option<Buffer> {
 }
 
 enum Judged {
-    Refused { answer: Answer, body: usize },
+    Refused { answer: Answer, trace: Trace, body: usize },
     Permitted(Rewritten),
 }
 
@@ -108,6 +112,7 @@ struct Facts {
     grant: Option<Box<Grant>>,
     expects_continue: bool,
     request_id: RequestId,
+    trace: Trace,
 }
 
 /// The bytes of a whole head, and how many came behind it.
@@ -124,34 +129,37 @@ fn judge(
     request_id: RequestId,
 ) -> Judged {
     let shard = &connection.shard;
-    let refuse_whole =
-        |reason| Judged::Refused { answer: problem(shard, reason, &request_id, Style::CLOSE), body: 0 };
+    let source = connection.address.ip();
+    let refuse_whole = |reason, trace| {
+        let answer = problem(shard, reason, &request_id, Style::CLOSE);
+        Judged::Refused { answer, trace, body: 0 }
+    };
     let Scratch { head: out, path, table, rules } = scratch;
     let head = match parse_request(received.head, &snapshot.callers.head, table) {
         Ok(head) => head,
-        Err(reason) => return refuse_whole(reason),
+        Err(reason) => return refuse_whole(reason, shard.trace_unread(snapshot, source, &request_id)),
     };
+    let time_millis = shard.clock.wall_millis();
+    let generation = snapshot.generation;
+    let seen = Seen { time_millis, request_id: &request_id, source, head: Some(&head), generation };
+    let stopwatch = Stopwatch::new(&shard.clock);
     if matches!(head.body, BodyLength::Fixed(length) if length > snapshot.callers.body_bytes) {
-        return refuse_whole(Reason::BodyTooLarge);
+        return refuse_whole(Reason::BodyTooLarge, shard.trace(&stopwatch, None, None, &seen));
     }
-    let means = Means {
-        now: Now(shard.clock.wall_millis()),
-        source: connection.address.ip(),
-        path,
-        rules,
-        watch: &mut Unwatched,
-    };
+    let mut watch = &stopwatch;
+    let means = Means { now: Now(time_millis), source, path, rules, watch: &mut watch };
     let permit = match decide(snapshot, &head, means) {
         Ok(permit) => permit,
         Err(denial) => {
-            let challenge = denial.proxy.map_or(&[][..], |proxy| &proxy.challenge);
-            return refuse_routed(connection, &head, denial.reason, challenge, &request_id, received.behind);
+            let trace = shard.trace(&stopwatch, denial.proxy, denial.identity, &seen);
+            return refuse_routed(connection, &head, denial, trace, &request_id, received.behind);
         }
     };
+    let trace = shard.trace(&stopwatch, Some(permit.proxy()), Some(permit.identity()), &seen);
     let websocket = permit.proxy().websocket && asks_for_websocket(&head);
     let caller = CallerFacts { address: connection.address.text(), scheme: b"http", request_id: &request_id };
     let Some(head_length) = write_head(&permit, &head, &caller, websocket, out) else {
-        return refuse_whole(Reason::HeadTooLarge);
+        return refuse_whole(Reason::HeadTooLarge, trace);
     };
     let mut body = Body::new(head.body, head.body == BodyLength::Chunked, snapshot.callers.body_bytes);
     if head.body == BodyLength::Chunked {
@@ -170,6 +178,7 @@ fn judge(
         grant: websocket.then(|| Grant::of(&permit).map(Box::new)).flatten(),
         expects_continue: head.expects_continue,
         request_id,
+        trace,
     };
     Judged::Permitted(Rewritten { head_length, body, forward })
 }
@@ -182,11 +191,12 @@ fn due(connection: &Connection, millis: u64) -> Ticks {
 fn refuse_routed(
     connection: &Connection,
     head: &RequestHead<'_>,
-    reason: Reason,
-    challenge: &[u8],
+    denial: Denial<'_>,
+    trace: Trace,
     request_id: &RequestId,
     behind: usize,
 ) -> Judged {
+    let reason = denial.reason;
     let body = match head.body {
         BodyLength::None => Some(0),
         BodyLength::Fixed(length) if length <= behind as u64 && !head.expects_continue => {
@@ -198,12 +208,13 @@ fn refuse_routed(
         !matches!(reason, Reason::PathInvalid | Reason::TargetInvalid | Reason::CredentialAmbiguous);
     let close = body.is_none() || !keeps_alive || !head.keep_alive || connection.shard.is_draining();
     let style = Style {
-        challenge,
+        challenge: denial.proxy.map_or(&[][..], |proxy| &proxy.challenge),
         close,
         old_keep_alive: head.version == Version::Http10,
         without_body: head.method == Method::Head,
     };
-    Judged::Refused { answer: problem(&connection.shard, reason, request_id, style), body: body.unwrap_or(0) }
+    let answer = problem(&connection.shard, reason, request_id, style);
+    Judged::Refused { answer, trace, body: body.unwrap_or(0) }
 }
 
 /// Whether the caller asks for WebSocket (RFC 6455 §4.1): GET, HTTP/1.1, no body, this protocol alone.
@@ -267,13 +278,16 @@ fn complete(connection: &mut Connection, mut inbound: Buffer, rewritten: Rewritt
     let shard = std::rc::Rc::clone(&connection.shard);
     let Rewritten { head_length, mut body, forward } = rewritten;
     let request_id = forward.request_id;
-    let refuse = |reason| Admission::Answer(problem(&shard, reason, &request_id, Style::CLOSE));
+    let refuse = |reason, trace| {
+        let answer = problem(&shard, reason, &request_id, Style::CLOSE);
+        Admission::Answer { answer, trace }
+    };
     match body.pass(&mut inbound) {
         Ok(beyond) => connection.inbound = beyond,
-        Err(reason) => return refuse(reason),
+        Err(reason) => return refuse(reason, forward.trace),
     }
     let with_head = shard.with_scratch(|_, scratch| inbound.with_head(&scratch.head[..head_length]));
-    let Some(request) = with_head else { return refuse(Reason::HeadTooLarge) };
+    let Some(request) = with_head else { return refuse(Reason::HeadTooLarge, forward.trace) };
     Admission::Forward(Forward {
         request,
         body,
@@ -288,5 +302,6 @@ fn complete(connection: &mut Connection, mut inbound: Buffer, rewritten: Rewritt
         grant: forward.grant,
         expects_continue: forward.expects_continue,
         request_id,
+        trace: forward.trace,
     })
 }

@@ -31,6 +31,7 @@ use super::{
     clock::Ticks,
     forward,
     io::{self, Stream, spawn},
+    record::Trace,
     state::{Presence, Shard},
     timer::{Deadline, OnExpiry},
 };
@@ -120,14 +121,15 @@ impl Connection {
         loop {
             let next = match self.receive_head(wait_millis).await {
                 Ok(head_bytes) => match admit(self, head_bytes) {
-                    Admission::Answer(answer) => self.answer(answer).await,
+                    Admission::Answer { answer, mut trace } => self.answer(answer, &mut trace).await,
                     Admission::Forward(mut exchange) => forward::forward(self, &mut exchange).await,
                 },
                 Err(NoRequest::Over) => Next::Close,
                 Err(NoRequest::Resting(due)) => return Ended::Resting(due),
                 Err(NoRequest::Refused(reason)) => self.refuse(reason).await,
                 Err(NoRequest::Gone) => {
-                    self.shard.cells.record(Reason::CallerGone);
+                    let request_id = self.shard.next_request_id();
+                    self.shard.record_headless(Reason::CallerGone, self.address.ip(), &request_id);
                     Next::Close
                 }
             };
@@ -241,12 +243,20 @@ impl Connection {
     async fn refuse(&mut self, reason: Reason) -> Next {
         let request_id = self.shard.next_request_id();
         let answer = problem(&self.shard, reason, &request_id, answer::Style::CLOSE);
-        self.answer(answer).await
+        let next = self.send(answer).await;
+        self.shard.record_headless(reason, self.address.ip(), &request_id);
+        next
     }
 
-    /// Sends an answer of our own.
-    pub(super) async fn answer(&mut self, mut answer: Answer) -> Next {
-        self.shard.cells.record(answer.reason);
+    /// Sends an answer of our own, with which a request ends.
+    pub(super) async fn answer(&mut self, answer: Answer, trace: &mut Trace) -> Next {
+        let reason = answer.reason;
+        let next = self.send(answer).await;
+        self.shard.record(trace, reason);
+        next
+    }
+
+    async fn send(&mut self, mut answer: Answer) -> Next {
         self.deadline.arm(self.shard.in_millis(self.shard.callers().body_millis), OnExpiry::EndBoth);
         match self.stream.write_all(&mut answer.buffer).await {
             Err(_) => Next::Close,

@@ -109,6 +109,9 @@ fn write(
     out: &mut [u8],
 ) -> Result<Made, Reason> {
     let mut writer = HeadWriter::new(out);
+    if !head.is_interim() {
+        exchange.trace.set_status(head.status);
+    }
     let kind = if head.is_interim() {
         write_interim(head, exchange, &mut writer);
         Meaning::Interim
