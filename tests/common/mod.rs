@@ -11,6 +11,7 @@ pub mod caller;
 pub mod config;
 pub mod gateway;
 pub mod message;
+pub mod operator;
 pub mod steps;
 pub mod wire;
 
