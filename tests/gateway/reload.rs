@@ -135,6 +135,17 @@ fn included_files_come_and_go() {
     assert_eq!(caller.asks("/one/x", &partner(1)), "ok");
 }
 
+/// The directory of the files that are included by default may be made while the gateway runs.
+#[test]
+fn the_first_included_file_comes_with_its_directory() {
+    let api = Api::plain();
+    let gateway = Gateway::start("auto", &Config::to(&api));
+    fs::create_dir(gateway.path("conf.d.new")).expect("a directory");
+    gateway.write("conf.d.new/one.toml", &further("one", 1));
+    fs::rename(gateway.path("conf.d.new"), gateway.path("conf.d")).expect("it can be renamed");
+    gateway.connect().await_decision("/one/x", &partner(1), "ok");
+}
+
 #[test]
 fn a_signal_a_request_and_the_command_line_do_the_same() {
     let api = Api::plain();
