@@ -47,7 +47,7 @@ fn broken(name: &str, ways: &[(&str, &[&str])]) {
                 fs::remove_file(&path).and_then(|()| fs::create_dir(&path)).expect("a directory");
             }
             "unreadable" => {
-                fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("it is ours");
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("it is ours");
                 if File::open(&path).is_ok() {
                     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
                     continue; // this user may read everything
