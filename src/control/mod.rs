@@ -159,6 +159,8 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// A file at the limit of its size is an error of the write; without a handler it would end the process.
+    _file_too_large: Signal,
 }
 
 impl Signals {
@@ -168,11 +170,12 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_too_large: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 
     async fn next(&mut self) -> Asked {
-        let Self { terminate, interrupt, hangup } = self;
+        let Self { terminate, interrupt, hangup, .. } = self;
         tokio::select! {
             _ = terminate.recv() => Asked::End,
             _ = interrupt.recv() => Asked::End,

@@ -189,17 +189,13 @@ impl Work {
     }
 
     fn apply(&mut self, compiled: Arc<Compiled>, addresses: Addresses) {
-        self.keep_revoked(&compiled);
+        keep_revoked(&mut self.control.revocations, &compiled);
+        self.control.status.set_revocations(self.control.revocations.counts());
         self.control.compiled = compiled;
         self.control.addresses = addresses;
         self.control.revoked = self.control.compiled.revoked(&self.control.revocations);
         let generation = self.publish();
         self.unsettled.push_back((generation, self.builds));
-    }
-
-    /// What a file calls revoked is refused for good, also when a later file does not say so any more.
-    fn keep_revoked(&mut self, compiled: &Compiled) {
-        keep_revoked(&mut self.control.revocations, compiled);
     }
 
     /// Warnings that were not there before.
@@ -306,7 +302,8 @@ impl Work {
     }
 }
 
-/// Keeps what files call revoked, on the disk if there is a place for it.
+/// What a file calls revoked is refused for good, also when a later file does not say so any more: it is kept, on the
+/// disk if there is a place for it.
 pub fn keep_revoked(revocations: &mut Revocations, compiled: &Compiled) {
     let name =
         |number| compiled.credentials().find(|one| one.number == number).map(|one| one.name.to_string());
