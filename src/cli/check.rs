@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::print;
+use super::{print, rules};
 use crate::{
     config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy},
     explain::{failed_asserts, rehearsal},
@@ -13,6 +13,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     let mut text = String::new();
     let complete = match config::load(path, &|name| std::env::var(name).ok()) {
         Ok(Loaded { plan, mut diagnostics }) => {
+            diagnostics.extend(config::lint(&plan));
             diagnostics.extend(failed_asserts(&plan, &rehearsal(&plan)));
             list(&mut text, &diagnostics);
             summarise(&mut text, &plan);
@@ -45,6 +46,7 @@ fn summarise(text: &mut String, plan: &Plan) {
     }
     for proxy in &plan.proxies {
         text.push_str(&format!("proxy {}\n", describe(proxy, plan)));
+        rules::list(text, proxy, plan);
     }
 }
 

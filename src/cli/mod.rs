@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod hash;
 mod key;
+mod rules;
 mod run;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};

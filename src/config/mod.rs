@@ -15,6 +15,7 @@
 
 mod base64;
 mod diagnostic;
+mod lint;
 mod load;
 mod outside;
 pub mod plan;
@@ -28,5 +29,6 @@ mod validate;
 mod value;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use lint::lint;
 pub use load::{Loaded, load, load_text, parse_text};
 pub use plan::Plan;
