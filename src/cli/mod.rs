@@ -10,6 +10,7 @@ mod hash;
 mod key;
 mod reload;
 mod revoke;
+mod rules;
 mod run;
 mod status;
 mod top;
