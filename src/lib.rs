@@ -21,7 +21,7 @@
 //! | [`compile`] | `Plan` → [`snapshot::Snapshot`] |
 //! | [`control`] | the control thread: publishing, name resolution, signals, drain |
 //! | [`shard`] | the data plane: one event loop for each core |
-//! | [`telemetry`] | counters of each shard, and their totals |
+//! | [`telemetry`] | what each shard counts and logs, and the totals |
 //! | [`admin`] | the admin listener |
 //! | [`cli`] | one file for each subcommand |
 //! | [`run`] | the composition root |
