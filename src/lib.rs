@@ -19,6 +19,7 @@
 //! | [`policy`] | pure decisions: [`policy::decide`] |
 //! | [`config`] | files → [`config::plan::Plan`], or every diagnostic at once |
 //! | [`compile`] | `Plan` → [`snapshot::Snapshot`] |
+//! | [`explain`] | what operators ask of a decision: how it comes about, and whether it is as they assert |
 //! | [`control`] | the control thread: publishing, name resolution, signals, drain |
 //! | [`shard`] | the data plane: one event loop for each core |
 //! | [`telemetry`] | what each shard counts and logs, and the totals |
@@ -27,7 +28,7 @@
 //! | [`run`] | the composition root |
 //!
 //! Who may import whom is checked by `tests/tidy.rs`. The data plane never sees TOML or files; `types`,
-//! `protocol`, `snapshot`, `policy`, `compile` never see sockets, clocks, locks or `unsafe`.
+//! `protocol`, `snapshot`, `policy`, `compile`, `explain` never see sockets, clocks, locks or `unsafe`.
 //!
 //! # Invariants
 //!
@@ -42,11 +43,13 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod control;
+pub mod explain;
 pub mod limits;
 pub mod policy;
 pub mod protocol;
 pub mod run;
 pub mod shard;
 pub mod snapshot;
+pub mod store;
 pub mod telemetry;
 pub mod types;

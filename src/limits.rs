@@ -79,6 +79,8 @@ pub const LOOK_TICKS: u32 = 10;
 pub const HALF_CLOSED_TICKS: u32 = 50;
 /// How long a connection whose end was announced is read, so that the answer is not lost to a reset.
 pub const LINGER_MILLIS: u64 = 2_000;
+/// Tunnels that are asked in one turn of a shard whether their keys still count: a look-up each, a few milliseconds.
+pub const TUNNELS_REVIEWED_MAX: usize = 4096;
 /// Bytes that are read and thrown away in that time.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -143,6 +145,10 @@ pub const KEY_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const KEY_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Files that one include directory or one pattern may name.
 pub const FILES_MAX: usize = 10_000;
+/// Keys that a reload may always take away, whatever their share: fewer are looked through by eye.
+pub const SHRINK_KEYS_MIN: usize = 100;
+/// Proxies that a reload may always take away.
+pub const SHRINK_PROXIES_MIN: usize = 10;
 /// Size of one secret.
 pub const SECRET_BYTES_MAX: usize = 16 * 1024;
 /// Size of the key that `hash` reads.
@@ -150,7 +156,46 @@ pub const KEY_BYTES_MAX: usize = 4 * 1024;
 /// Length of a name of an object, and of an alias.
 pub const NAME_BYTES_MAX: usize = 128;
 
+// --- rules -------------------------------------------------------------------------------------
+
+/// Rules of one proxy, target or credential.
+pub const RULES_MAX: usize = 10_000;
+/// Of those, rules whose path must not be there: each of them is looked at for every request.
+pub const RULES_PATH_ABSENT_MAX: usize = 256;
+/// Header or query checks of one rule, each; every one of them is held against every field.
+pub const RULE_CHECKS_MAX: usize = 16;
+/// Methods, addresses or scopes of one rule, each.
+pub const RULE_MEMBERS_MAX: usize = 1_000;
+/// Highest priority of a rule.
+pub const RULE_PRIORITY_MAX: usize = 1_000;
+/// Length of the notes of a rule.
+pub const RULE_NOTES_BYTES_MAX: usize = 1_024;
+/// Length of one pattern.
+pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
+/// Nested groups of one pattern.
+pub const PATTERN_NESTING_MAX: u32 = 64;
+/// Size of one pattern as a list of states: what a repetition such as `(a{1000}){1000}` runs into.
+pub const PATTERN_STATES_BYTES_MAX: usize = 512 * 1024;
+/// Size of all path patterns of one proxy, target or credential as one list of states. A lazy automaton passes
+/// over all of it for each byte whose outcome it does not remember.
+pub const RULES_STATES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Size of the automaton of all path patterns of one proxy, target or credential; a larger one is lazy.
+pub const AUTOMATON_PATHS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Size of the automaton of one header or query pattern; a larger one is lazy.
+pub const AUTOMATON_FIELD_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of automata that are built in one compilation, failed attempts included; what comes after is lazy. At
+/// some 30 MiB a second this bounds the time that a reload takes.
+pub const AUTOMATA_BUILT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a lazy automaton remembers on one shard.
+pub const LAZY_CACHE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Lazy automata of which a shard remembers something; the one that was not used for longest is forgotten.
+pub const LAZY_CACHES_MAX: usize = 32;
+/// `[[assert]]` tables.
+pub const ASSERTS_MAX: usize = 10_000;
+
 const _: () = {
+    assert!(PATTERN_STATES_BYTES_MAX < RULES_STATES_BYTES_MAX);
+    assert!(AUTOMATON_PATHS_BYTES_MAX < AUTOMATA_BUILT_BYTES_MAX);
     assert!(HEAD_BYTES_DEFAULT <= HEAD_BYTES_MAX);
     assert!(HEAD_BYTES_MAX < u16::MAX as usize);
     assert!(HEADERS_DEFAULT <= HEADERS_MAX);

@@ -8,15 +8,19 @@ use tracing::{info, warn};
 
 use crate::{
     admin,
-    compile::{Addresses, Compiler},
+    compile::{Compiled, Compiler, Epoch},
     config::{
-        self, Diagnostic, Loaded,
+        Diagnostic, Loaded, Watched,
         plan::{Driver as PlannedDriver, LogSink, Plan},
     },
-    control::{Control, Publisher, ShardLink, Signals, Status, measure, resolve_all},
+    control::{
+        Builder, Built, Control, Outcome, Publisher, ShardLink, Signals, Status, commands, keep_revoked,
+        measure, resolve_all,
+    },
     limits::SHARDS_MAX,
     shard::{self, Driver, Handle, Setup},
     snapshot::Snapshot,
+    store::Revocations,
     telemetry::{LogFile, LogWriter, Names, Ring, ShardCells, Sink, Telemetry},
 };
 
@@ -35,18 +39,49 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
 }
 
-/// Loads a configuration, the environment included.
-pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    config::load(path, &|name| std::env::var(name).ok())
+/// A configuration that can be served, and how to load it again.
+pub struct Start {
+    compiled: Arc<Compiled>,
+    findings: Vec<Diagnostic>,
+    builder: Option<Builder>,
+    watched: Watched,
+}
+
+/// Loads and compiles a configuration, the environment included.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Start, Vec<Diagnostic>> {
+    let Built { builder, outcome, watched, .. } = Builder::new(path).build(None, Epoch::FIRST, false);
+    match outcome {
+        Outcome::New(compiled, findings) => Ok(Start { compiled, findings, builder: Some(builder), watched }),
+        Outcome::Same(findings) | Outcome::Refused(findings) => Err(findings),
+    }
+}
+
+/// Compiles a configuration that stands in no file.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn without_file(loaded: Loaded) -> Result<Start, Vec<Diagnostic>> {
+    let compiled = Compiler::default().compile(&Arc::new(loaded.plan), Epoch::FIRST)?;
+    Ok(Start {
+        compiled: Arc::new(compiled),
+        findings: loaded.diagnostics,
+        builder: None,
+        watched: Watched::default(),
+    })
 }
 
 /// Runs a gateway until it is told to end; `on_ready` is called when it accepts callers.
-pub fn run(loaded: Loaded, on_ready: impl FnOnce(&Running)) -> ExitCode {
-    for diagnostic in &loaded.diagnostics {
+pub fn run(start: Start, on_ready: impl FnOnce(&Running)) -> ExitCode {
+    for diagnostic in &start.findings {
         warn!("{diagnostic}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.and_then(|runtime| runtime.block_on(start_and_run(loaded.plan, on_ready)));
+    let result = runtime.and_then(|runtime| runtime.block_on(start_and_run(start, on_ready)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -56,11 +91,18 @@ pub fn run(loaded: Loaded, on_ready: impl FnOnce(&Running)) -> ExitCode {
     }
 }
 
-async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Result<()> {
+async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Result<()> {
     let signals = Signals::new()?;
-    let addresses = resolve_all(&plan).await;
+    let Start { compiled, findings, builder, watched } = start;
+    let plan = &compiled.plan;
+    let data_dir = plan.server.data_dir.as_deref();
+    let mut revocations = Revocations::open(data_dir)
+        .map_err(|error| io::Error::new(error.kind(), format!("server.data_dir: {error}")))?;
+    keep_revoked(&mut revocations, &compiled);
+    let addresses = resolve_all(plan).await;
     let log = plan.access_log.as_ref().map(|log| open_log(&log.sink)).transpose()?;
-    let started = Started::new(&plan, &addresses)?;
+    let first = compiled.snapshot(1, &addresses, &compiled.revoked(&revocations));
+    let started = Started::new(plan, first)?;
     let cells: Vec<Arc<ShardCells>> =
         started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
     let snapshots = Arc::clone(&started.snapshots);
@@ -70,13 +112,18 @@ async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Resul
     let writer = log.map(|file| LogWriter::start(file, started.rings.clone(), names, counts)).transpose()?;
     tokio::spawn(measure(Arc::clone(&telemetry)));
     let status = Arc::new(Status::new(started.driver.word(), started.generation, telemetry));
+    status.set_revocations(revocations.counts());
     for address in &started.listeners {
         info!(%address, "listening");
     }
+    let (commands, queue) = commands();
     let admin = match &plan.admin {
-        Some(admin) => Some(admin::serve(admin.address, Arc::clone(&status)).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("admin listener {}: {error}", admin.address))
-        })?),
+        Some(admin) => {
+            let state = admin::State { status: Arc::clone(&status), commands };
+            Some(admin::serve(admin.address, state).await.map_err(|error| {
+                io::Error::new(error.kind(), format!("admin listener {}: {error}", admin.address))
+            })?)
+        }
         None => None,
     };
     if let Some(address) = admin {
@@ -94,7 +141,18 @@ async fn start_and_run(plan: Plan, on_ready: impl FnOnce(&Running)) -> io::Resul
     on_ready(&Running { listeners: started.listeners, admin });
     let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
     let publisher = Publisher::new(started.snapshots, links);
-    Control { plan, compiler: started.compiler, publisher, addresses, status }.run(signals).await;
+    let control = Control {
+        compiled,
+        builder,
+        watched,
+        publisher,
+        addresses,
+        revocations,
+        status,
+        commands: queue,
+        findings,
+    };
+    control.run(signals).await;
     if let Some(writer) = writer {
         writer.finish();
     }
@@ -129,7 +187,6 @@ impl ShardLink for Handle {
 
 /// The shards, serving.
 struct Started {
-    compiler: Compiler,
     snapshots: Arc<ArcSwap<Snapshot>>,
     generation: u64,
     driver: Driver,
@@ -142,9 +199,7 @@ struct Started {
 }
 
 impl Started {
-    fn new(plan: &Plan, addresses: &Addresses) -> io::Result<Self> {
-        let mut compiler = Compiler::default();
-        let snapshot = compiler.compile(plan, addresses);
+    fn new(plan: &Plan, snapshot: Snapshot) -> io::Result<Self> {
         let generation = snapshot.generation;
         let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
         let driver = choose_driver(plan.server.driver)?;
@@ -176,7 +231,6 @@ impl Started {
         };
         let handles = sockets.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
-            compiler,
             snapshots,
             generation,
             driver,

@@ -228,7 +228,11 @@ fn start_with(driver: &'static str, more: &str) -> SocketAddr {
     let (ready, running) = mpsc::channel();
     thread::Builder::new()
         .name("control".into())
-        .spawn(move || keyferry::run::run(loaded, |running| ready.send(running.listeners[0]).unwrap()))
+        .spawn(move || {
+            keyferry::run::run(keyferry::run::without_file(loaded).unwrap(), |running| {
+                ready.send(running.listeners[0]).unwrap()
+            })
+        })
         .unwrap();
     running.recv_timeout(PATIENCE).expect("the gateway starts")
 }

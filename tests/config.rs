@@ -87,7 +87,7 @@ fn usable(input: &str) -> Loaded {
 
 #[test]
 fn a_small_file_has_the_documented_defaults() {
-    let Loaded { plan, diagnostics } = usable(BASE);
+    let Loaded { plan, diagnostics, .. } = usable(BASE);
     assert_eq!(diagnostics, []);
     assert_eq!(plan.server.shards, None);
     assert_eq!(plan.server.driver, Driver::Auto);
@@ -170,18 +170,20 @@ proxy_credentials = ["payments-service", "all-partners"]
             ),
         ),
     ]);
-    let Loaded { plan, diagnostics } = directory.load().unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let Loaded { plan, diagnostics, watched } =
+        directory.load().unwrap_or_else(|errors| panic!("{errors:#?}"));
     assert_eq!(diagnostics, []);
-    let key = &plan.proxy_credentials[0].keys[0];
-    assert_eq!((key.id.as_deref(), key.digest[0], key.window.expires), (Some("k1"), 0x70, 1_798_761_600_000));
-    // The record says more than the list and wins; the list's second digest stands there twice and counts once.
+    let key = plan.proxy_credentials[0].keys().next().expect("the credential has a key");
+    assert_eq!((key.id(), key.digest[0], key.window().expires), (Some("k1"), 0x70, 1_798_761_600_000));
+    // The list's second digest stands there twice and counts once.
     let keys = &plan.proxy_credentials[1].keys;
-    assert_eq!(keys.iter().map(|key| key.state).collect::<Vec<_>>(), [KeyState::Retired, KeyState::Active]);
-    assert_eq!(keys[0].digest, key.digest);
+    assert_eq!(keys.iter().map(|list| list.len()).collect::<Vec<_>>(), [1, 2]);
+    let found = keys.iter().filter_map(|list| list.find(key.digest));
+    assert_eq!(found.map(|key| key.state()).collect::<Vec<_>>(), [KeyState::Retired, KeyState::Active]);
     let (name, value) = &plan.target_credentials[0].fields[0];
     assert_eq!((name.as_str(), value.expose()), ("authorization", format!("Bearer {SECRET}").as_bytes()));
     assert_eq!(plan.targets[0].base_path, "/base");
-    assert_eq!(plan.files.len(), 3);
+    assert_eq!(watched.files.len(), 3);
 }
 
 #[test]
@@ -274,8 +276,8 @@ fn every_mistake_has_its_place_and_its_remedy() {
             r#"k.toml:15:1: error: server.shard: unknown key; did you mean shards?"#,
         ),
         (
-            "[server]\ndata_dir = \"x\"".to_owned(),
-            r#"k.toml:15:1: error: server.data_dir: unknown key; the keys here are include, shards, driver, drain_timeout, timeouts, limits"#,
+            "[server]\ntelemetry = \"x\"".to_owned(),
+            r#"k.toml:15:1: error: server.telemetry: unknown key; the keys here are include, data_dir, shrink_limit, shards, driver, drain_timeout, timeouts, limits"#,
         ),
         (
             "[server]\ndriver = \"uring\"".to_owned(),
@@ -388,8 +390,8 @@ fn every_mistake_has_its_place_and_its_remedy() {
             r#"k.toml:14:1: error: proxy[1]: proxy_credentials is missing; write proxy_credentials = ["…"], at least one: a proxy without them would let everybody in"#,
         ),
         (
-            "rule = 1".to_owned(),
-            r#"k.toml:14:1: error: proxy.rule: unknown key; the keys here are alias, host, hosts, id, target, target_credential, proxy_credentials, active, upgrades, encoded_slash"#,
+            "filter = 1".to_owned(),
+            r#"k.toml:14:1: error: proxy.filter: unknown key; the keys here are alias, host, hosts, id, target, target_credential, proxy_credentials, active, upgrades, encoded_slash, default_rule_effect, rule"#,
         ),
         (
             "[[targets]]\nname = \"x\"".to_owned(),
@@ -554,7 +556,7 @@ fn included_files_hold_every_table_but_two() {
     fs::remove_file(directory.0.join("conf.d/b.toml")).unwrap();
     let loaded = directory.load().unwrap_or_else(|errors| panic!("{errors:#?}"));
     assert_eq!(loaded.plan.proxies[0].route.as_ref().map(|route| route.target), Ok(0));
-    assert_eq!(loaded.plan.files.len(), 2);
+    assert_eq!(loaded.watched.files.len(), 2);
 }
 
 #[test]
@@ -602,7 +604,6 @@ fn wrong_lines_of_key_files_are_named_and_not_shown() {
         r#"keyferry.toml:19:56: error: credential[1].key_files[3] = "k/x.txt": k/x.txt is neither a *.jsonl nor a *.sha256 file; write patterns such as "keys.d/*.jsonl" and "keys.d/*.sha256""#,
         r#"keyferry.toml:19:67: warning: credential[1].key_files[4] = "empty/*.jsonl": it names no file"#,
         r#"keyferry.toml:23:22: broken: proxy[1].proxy_credentials = "k": the credential cannot be used: gone.sha256: there is no such file"#,
-        r#"k/b.jsonl:2: error: the same key is already at keyferry.toml:18:9; remove one of the two"#,
         r#"k/b.jsonl:3: error: token: unknown member"#,
         r#"k/b.jsonl:4: error: not a JSON object; write one record a line"#,
         "k/a.sha256:2: error: not a SHA-256 digest; write 64 hexadecimal digits and nothing else; `keyferry hash` makes them",

@@ -20,7 +20,7 @@ use std::{
 
 use common::{Api, Caller, Then, eventually, message::latin};
 use keyferry::{
-    compile::Compiler,
+    compile::{Compiler, Epoch},
     config::{self, Diagnostic},
     policy::{Means, Now, RuleMemory, Unwatched, decide},
     protocol::{
@@ -304,7 +304,9 @@ fn load(text: &str) -> Result<config::Loaded, Vec<Diagnostic>> {
 /// What the data plane has of the configuration; every proxy in it serves.
 fn snapshot() -> Snapshot {
     let plan = load(&configuration(nowhere())).unwrap().plan;
-    let snapshot = Compiler::default().compile(&plan, &vec![vec![nowhere()]; plan.targets.len()]);
+    let addresses = vec![vec![nowhere()]; plan.targets.len()];
+    let compiled = Compiler::default().compile(&Arc::new(plan), Epoch::FIRST).expect("it compiles");
+    let snapshot = compiled.snapshot(1, &addresses, &Arc::default());
     assert!(snapshot.proxies.iter().all(|proxy| proxy.serving == Serving::Yes));
     assert!(
         snapshot.proxies.iter().any(|proxy| latin(proxy.injected.expose()).contains(BEARER)),

@@ -4,17 +4,17 @@
 
 #![allow(dead_code, reason = "no bench uses all of it")]
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use criterion::Criterion;
 use keyferry::{
-    compile::{Addresses, Compiler},
+    compile::{Addresses, Compiler, Epoch},
     config::{
         parse_text,
-        plan::{Key, Plan},
+        plan::{KeyList, Plan},
     },
     snapshot::Snapshot,
-    types::{Digest, KeyState, Window},
+    types::Digest,
 };
 
 /// Length of every key.
@@ -82,12 +82,11 @@ pub fn misses(count: usize) -> Vec<usize> {
 }
 
 /// One proxy, `crm`, whose only proxy credential has this many keys.
-pub fn plan(keys: usize) -> Plan {
+pub fn plan(keys: usize) -> Arc<Plan> {
     let mut plan = parse_text(CONFIG).expect("the configuration is right").plan;
-    let key =
-        |number| Key { id: None, digest: digest(number), window: Window::ALWAYS, state: KeyState::Active };
-    plan.proxy_credentials[0].keys = (0..keys).map(|at| key(2 * at)).collect();
-    plan
+    let list = KeyList::of_digests("keys", (0..keys).map(|at| digest(2 * at)).collect());
+    plan.proxy_credentials[0].keys = vec![Arc::new(list)];
+    Arc::new(plan)
 }
 
 /// Where the plan's target is.
@@ -97,7 +96,8 @@ pub fn addresses() -> Addresses {
 
 /// A plan of this many keys, compiled.
 pub fn snapshot(keys: usize) -> Snapshot {
-    Compiler::default().compile(&plan(keys), &addresses())
+    let compiled = Compiler::default().compile(&plan(keys), Epoch::FIRST).expect("it compiles");
+    compiled.snapshot(1, &addresses(), &Arc::default())
 }
 
 /// A request of 117 bytes, as a load generator sends it.

@@ -156,11 +156,7 @@ fn write_state(status: &Status, text: &mut Exposition) {
     gauge("shards", "Event loops.", telemetry.shards().len() as u64);
     gauge("generation", "Number of the configuration that is in use.", status.generation());
     gauge("ready", "Whether callers should be sent here.", u64::from(status.is_ready()));
-    let help = "Attempts to make another configuration current.";
-    let mut reloads = text.family("reloads", Kind::Counter, "", help);
-    for (result, succeeded) in [("failed", false), ("ok", true)] {
-        reloads.sample(&[("result", result)], status.reloads(succeeded));
-    }
+    write_reloads(status, text);
     let uptime = status.uptime().as_secs_f64();
     text.family("uptime_seconds", Kind::Gauge, "seconds", "Time since the start.").real(&[], uptime);
     let mut counter = |name, help, value| text.family(name, Kind::Counter, "", help).sample(&[], value);
@@ -170,6 +166,22 @@ fn write_state(status: &Status, text: &mut Exposition) {
     counter("access_log_dropped", help, telemetry.lines_dropped());
     let labels = [("version", env!("CARGO_PKG_VERSION")), ("driver", status.driver())];
     text.family("build", Kind::Info, "", "What is running.").sample(&labels, 1);
+}
+
+fn write_reloads(status: &Status, text: &mut Exposition) {
+    let reloads = status.reloads().clone();
+    let help = "Attempts to make another configuration current.";
+    let mut family = text.family("reloads", Kind::Counter, "", help);
+    let results =
+        [("applied", reloads.applied), ("unchanged", reloads.unchanged), ("refused", reloads.refused)];
+    for (result, count) in results {
+        family.sample(&[("result", result)], count);
+    }
+    let mut gauge = |name, help, value| text.family(name, Kind::Gauge, "", help).sample(&[], value);
+    let help = "Whether what is served is what the files say: 0 after a reload was refused.";
+    gauge("configuration_current", help, u64::from(reloads.refusal.is_none()));
+    gauge("revoked_keys", "Keys that are revoked.", reloads.revoked_keys as u64);
+    gauge("revoked_credentials", "Credentials that are revoked.", reloads.revoked_credentials as u64);
 }
 
 #[cfg(test)]

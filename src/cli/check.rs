@@ -1,15 +1,27 @@
 //! `keyferry check`: everything that is wrong with the configuration, and what each proxy does.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use super::print;
-use crate::config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy};
+use crate::{
+    compile::{Compiler, Epoch},
+    config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy},
+    explain::{failed_asserts, rehearsal},
+    store::Revocations,
+};
 
 /// Reads the configuration and prints what was found.
 pub(super) fn run(path: &Path) -> ExitCode {
     let mut text = String::new();
     let complete = match config::load(path, &|name| std::env::var(name).ok()) {
-        Ok(Loaded { plan, diagnostics }) => {
+        Ok(Loaded { plan, mut diagnostics, .. }) => {
+            let plan = Arc::new(plan);
+            match Compiler::default().compile(&plan, Epoch::FIRST) {
+                Ok(compiled) => {
+                    diagnostics.extend(failed_asserts(&plan, &rehearsal(&compiled, &Revocations::default())))
+                }
+                Err(found) => diagnostics.extend(found),
+            }
             list(&mut text, &diagnostics);
             summarise(&mut text, &plan);
             count(&mut text, &diagnostics)
@@ -59,7 +71,7 @@ fn describe(proxy: &Proxy, plan: &Plan) -> String {
     let accepted =
         route.proxy_credentials.iter().filter_map(|position| plan.proxy_credentials.get(*position));
     let accepted: Vec<_> = accepted
-        .map(|credential| format!("{} ({})", credential.name, plural(credential.keys.len(), "key")))
+        .map(|credential| format!("{} ({})", credential.name, plural(credential.key_count(), "key")))
         .collect();
     let inactive = if proxy.active { "" } else { " [not active]" };
     format!(

@@ -28,8 +28,9 @@ pub(super) fn run() -> ExitCode {
         }
     };
     let text = keys.fill_in(SAMPLE).replace("{api}", &api.to_string());
-    match config::load_text(&text, "demo.toml", Path::new("."), &|_| None) {
-        Ok(loaded) => run::run(loaded, |running| print_lines(running, api, &keys)),
+    let loaded = config::load_text(&text, "demo.toml", Path::new("."), &|_| None);
+    match loaded.and_then(run::without_file) {
+        Ok(start) => run::run(start, |running| print_lines(running, api, &keys)),
         Err(diagnostics) => {
             diagnostics.iter().for_each(|diagnostic| super::complain(diagnostic));
             ExitCode::FAILURE

@@ -51,6 +51,11 @@ pub(super) fn record(id: Option<&str>, digest: &str) -> String {
     format!(r#"{{ {id}sha256 = "{digest}" }}"#)
 }
 
+/// The digest of the key on standard input, in hexadecimal digits.
+pub(super) fn digest_of_standard_input() -> Result<String, String> {
+    key().map(|key| hex(&key))
+}
+
 fn key() -> Result<Zeroizing<Vec<u8>>, String> {
     let input = io::stdin();
     // Room for the line end and for one byte too many; reserved, so that no copy stays behind.

@@ -4,9 +4,14 @@
 
 mod check;
 mod demo;
+mod explain;
+mod gateway;
 mod hash;
 mod key;
+mod reload;
+mod revoke;
 mod run;
+mod status;
 mod top;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -38,6 +43,30 @@ enum Command {
     /// Nothing is started. The exit code is 0 if the configuration is complete, and 1 if anything in it is
     /// an error or broken; warnings do not count.
     Check(Configuration),
+    /// Show how a running gateway is: generation, reloads, connections, outcomes
+    ///
+    /// The exit code is 0 if it is ready and serves what its files say, and 1 otherwise.
+    Status(status::Status),
+    /// Make a running gateway load its files again
+    ///
+    /// It does so by itself when a file changes; this says what came of it. The exit code is 0 if the files are served.
+    Reload(reload::Reload),
+    /// Refuse a key, or a credential with all its keys, for good
+    ///
+    /// It is written to server.data_dir first and holds after a restart, whatever the files say then. When the command
+    /// returns 0, every shard refuses it; tunnels that it opened are cut.
+    #[command(after_help = "Examples: keyferry revoke partners/k17    keyferry revoke - < key.txt")]
+    Revoke(revoke::Revoke),
+    /// Show how a request would be judged: its proxy, its credential, what each rule says, and how it ends
+    ///
+    /// Nothing is sent anywhere. The exit code is 0 whether the request is allowed or not.
+    #[command(after_help = "Example: keyferry explain GET /crm/v2/contacts --credential payments-service")]
+    Explain {
+        #[command(flatten)]
+        asked: explain::Asked,
+        #[command(flatten)]
+        configuration: Configuration,
+    },
     /// Show who calls what, how often, how fast and with what success, each second
     Top(top::Options),
     /// Make keys for callers
@@ -80,6 +109,10 @@ pub fn main() -> ExitCode {
         Command::Run(Configuration { config }) => run::run(&config),
         Command::Demo => demo::run(),
         Command::Check(Configuration { config }) => check::run(&config),
+        Command::Status(options) => status::run(&options),
+        Command::Reload(options) => reload::run(&options),
+        Command::Revoke(options) => revoke::run(&options),
+        Command::Explain { asked, configuration } => explain::run(&configuration.config, &asked),
         Command::Top(options) => top::run(&options),
         Command::Key { command: KeyCommand::New(options) } => key::run(&options),
         Command::Hash { refused } => hash::run(&refused),

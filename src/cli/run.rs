@@ -8,7 +8,7 @@ use crate::run;
 pub(super) fn run(path: &Path) -> ExitCode {
     super::start_log();
     match run::load(path) {
-        Ok(loaded) => run::run(loaded, |_| {}),
+        Ok(start) => run::run(start, |_| {}),
         Err(diagnostics) => {
             for diagnostic in &diagnostics {
                 super::complain(diagnostic);

@@ -1,14 +1,21 @@
-//! Proxy credentials and their keys.
+//! Proxy credentials: what the API is told of whoever presents one.
+
+use std::sync::Arc;
 
 use crate::{
     config::plan::{Plan, ProxyCredential},
-    snapshot::{Credential, KeyEntry, KeyTable, KeyTableBuilder},
+    snapshot::{Credential, RuleSet, ScopeBits},
 };
 
 /// The names of the fields that tell the API who calls. A caller's own fields of these names never pass.
 pub(super) const IDENTITY_FIELDS: [&str; 3] = ["X-Credential-Id", "X-Consumer-Id", "X-Consumer-Legacy-Id"];
 
-pub(super) fn compile(number: u32, credential: &ProxyCredential, plan: &Plan) -> Credential {
+pub(super) fn compile(
+    number: u32,
+    credential: &ProxyCredential,
+    plan: &Plan,
+    (rules, scopes): (Arc<RuleSet>, ScopeBits),
+) -> Credential {
     let consumer = credential.consumer.and_then(|at| plan.consumers.get(at));
     let values = [
         Some(credential.name.as_str()),
@@ -21,21 +28,11 @@ pub(super) fn compile(number: u32, credential: &ProxyCredential, plan: &Plan) ->
             identity.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
     }
-    Credential { number, name: credential.name.as_str().into(), identity: identity.into_boxed_slice() }
-}
-
-pub(super) fn key_table(credentials: &[ProxyCredential]) -> KeyTable {
-    let mut table = KeyTableBuilder::default();
-    for (credential, at) in credentials.iter().zip(0_u32..) {
-        for key in &credential.keys {
-            table.add(KeyEntry {
-                digest: key.digest,
-                window: key.window,
-                credential: at,
-                number: 0,
-                state: key.state,
-            });
-        }
+    Credential {
+        number,
+        name: credential.name.as_str().into(),
+        identity: identity.into_boxed_slice(),
+        rules,
+        scopes,
     }
-    table.build()
 }

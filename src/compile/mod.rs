@@ -4,90 +4,207 @@
 //! name and reads no clock; `control/` calls it for every change and publishes the result.
 
 mod credentials;
+mod keys;
+mod numbers;
 mod proxies;
+mod rules;
 mod series;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
+pub use keys::{KeyChanges, KeyCounts, RevokedKey};
+pub use numbers::Epoch;
+
+use keys::{Conflict, Keys, Source};
+use numbers::NumberedNames;
+use proxies::Places;
+use series::SeriesNumbers;
+
 use crate::{
-    config::plan::{Plan, Target},
-    snapshot::{
-        Callers, HeadLimits, KeyTable, MILLIS_NEVER, Routes, Snapshot, Upstream, UpstreamId, UpstreamTimeouts,
+    config::{
+        Diagnostic, Severity,
+        plan::{Plan, Target},
     },
+    snapshot::{
+        Callers, Credential, HeadLimits, KeyTable, MILLIS_NEVER, Proxy, Revoked, Routes, Snapshot, Upstream,
+        UpstreamId, UpstreamTimeouts,
+    },
+    store::Revocations,
+    types::SeriesName,
 };
+
+pub use rules::{CompiledRules, RuleCache};
 
 /// The addresses of targets, by position in the plan.
 pub type Addresses = Vec<Vec<SocketAddr>>;
 
-/// What outlives one snapshot: numbers of targets, and the parts that did not change.
-#[derive(Default)]
+/// What outlives one plan: numbers, and the parts that did not change. A plan is compiled with a clone, which is kept
+/// only if its outcome is.
+#[derive(Clone, Default)]
 pub struct Compiler {
-    generation: u64,
     upstream_ids: HashMap<(String, String), UpstreamId>,
-    keys: Option<Arc<KeyTable>>,
-    series: series::SeriesNumbers,
+    upstreams_ever: u32,
+    credentials: NumberedNames,
+    keys: Keys,
+    rules: RuleCache,
+    series: SeriesNumbers,
+}
+
+/// A plan as tables. What may change without it, the addresses of targets and what is revoked, goes into each snapshot
+/// that is made of it.
+pub struct Compiled {
+    /// What it was made from.
+    pub plan: Arc<Plan>,
+    /// How its keys differ from those before.
+    pub key_changes: KeyChanges,
+    routes: Arc<Routes>,
+    proxies: Arc<[Proxy]>,
+    credentials: Arc<[Option<Credential>]>,
+    keys: Arc<KeyTable>,
+    upstream_ids: Vec<UpstreamId>,
+    callers: Callers,
+    series: Arc<[SeriesName]>,
 }
 
 impl Compiler {
-    /// Compiles a plan whose keys are new.
-    pub fn compile(&mut self, plan: &Plan, addresses: &Addresses) -> Snapshot {
-        self.keys = Some(Arc::new(credentials::key_table(&plan.proxy_credentials)));
-        self.compile_addresses(plan, addresses)
+    /// A compiler whose rules have lazy automata alone, so that those can be tested.
+    pub fn with_lazy_rules() -> Self {
+        Self { rules: RuleCache::lazy_only(), ..Self::default() }
     }
 
-    /// Compiles the plan of the snapshot before with other addresses: the keys are shared.
-    pub fn compile_addresses(&mut self, plan: &Plan, addresses: &Addresses) -> Snapshot {
-        self.generation += 1;
-        let upstreams: Arc<[_]> = plan
-            .targets
-            .iter()
-            .enumerate()
-            .map(|(at, target)| self.upstream(target, addresses.get(at).map_or(&[], Vec::as_slice)))
-            .collect();
+    /// Compiles a plan.
+    ///
+    /// # Errors
+    ///
+    /// What only shows when everything comes together: two records of one key in different files.
+    pub fn compile(&mut self, plan: &Arc<Plan>, epoch: Epoch) -> Result<Compiled, Vec<Diagnostic>> {
+        self.credentials.assign(plan.proxy_credentials.iter().map(|one| one.name.as_str()), epoch);
+        let numbers: Vec<u32> = plan.proxy_credentials.iter().map(|one| self.number(&one.name)).collect();
+        let sources = plan.proxy_credentials.iter().zip(&numbers);
+        let sources = sources.map(|(one, number)| Source { credential: *number, lists: one.keys.clone() });
+        let key_changes = self.keys.update(sources.collect(), epoch).map_err(diagnostics)?;
+        let upstream_ids = self.upstream_ids(plan);
+        let rules = self.rules.compile(plan);
         self.series.begin(plan.proxies.iter().map(|proxy| proxy.label.as_str()));
-        let series = &mut self.series;
-        let proxies: Arc<[_]> =
-            plan.proxies.iter().map(|proxy| proxies::compile(proxy, plan, &upstreams, series)).collect();
-        Snapshot {
-            generation: self.generation,
+        let places = Places { upstreams: &upstream_ids, credentials: &numbers };
+        let proxies = proxies::compile_all(plan, &places, &rules, &mut self.series);
+        let mut credentials: Vec<_> = (0..self.credentials.end()).map(|_| None).collect();
+        for ((at, one), &number) in plan.proxy_credentials.iter().enumerate().zip(&numbers) {
+            if let Some(place) = credentials.get_mut(number as usize) {
+                *place = Some(credentials::compile(number, one, plan, rules.of_credential(plan, at)));
+            }
+        }
+        Ok(Compiled {
+            plan: Arc::clone(plan),
+            key_changes,
             routes: Arc::new(routes(plan)),
             proxies,
-            credentials: (0_u32..)
-                .zip(&plan.proxy_credentials)
-                .map(|(number, one)| Some(credentials::compile(number, one, plan)))
-                .collect(),
-            keys: Arc::clone(
-                self.keys.get_or_insert_with(|| Arc::new(credentials::key_table(&plan.proxy_credentials))),
-            ),
-            upstreams,
+            credentials: credentials.into(),
+            keys: Arc::clone(&self.keys.table),
+            upstream_ids,
             callers: callers(plan),
             series: self.series.names(),
+        })
+    }
+
+    /// The number of a credential of the plan compiled last.
+    fn number(&self, credential: &str) -> u32 {
+        self.credentials.number(credential).unwrap_or(u32::MAX)
+    }
+
+    /// The numbers of targets: a name at the same address keeps its own, and with it its connections.
+    fn upstream_ids(&mut self, plan: &Plan) -> Vec<UpstreamId> {
+        let mut before = std::mem::take(&mut self.upstream_ids);
+        let mut ids = Vec::with_capacity(plan.targets.len());
+        for target in &plan.targets {
+            let identity = (target.name.clone(), format!("{}:{}", target.host, target.port));
+            let id = before.remove(&identity).unwrap_or_else(|| {
+                self.upstreams_ever += 1;
+                UpstreamId(self.upstreams_ever)
+            });
+            self.upstream_ids.insert(identity, id);
+            ids.push(id);
+        }
+        ids
+    }
+}
+
+impl Compiled {
+    /// The snapshot of these tables with addresses and revocations.
+    pub fn snapshot(&self, generation: u64, addresses: &Addresses, revoked: &Arc<Revoked>) -> Snapshot {
+        let targets = self.plan.targets.iter().zip(&self.upstream_ids).enumerate();
+        let upstream = |(at, (target, id)): (usize, (&Target, &UpstreamId))| {
+            upstream(*id, target, addresses.get(at).map_or(&[], Vec::as_slice))
+        };
+        Snapshot {
+            generation,
+            routes: Arc::clone(&self.routes),
+            proxies: Arc::clone(&self.proxies),
+            credentials: Arc::clone(&self.credentials),
+            keys: Arc::clone(&self.keys),
+            revoked: Arc::clone(revoked),
+            upstreams: targets.map(upstream).collect(),
+            callers: self.callers,
+            series: Arc::clone(&self.series),
         }
     }
 
-    fn upstream(&mut self, target: &Target, addresses: &[SocketAddr]) -> Upstream {
-        let next = UpstreamId(u32::try_from(self.upstream_ids.len()).unwrap_or(u32::MAX));
-        let identity = (target.name.clone(), format!("{}:{}", target.host, target.port));
-        let timeouts = &target.timeouts;
-        Upstream {
-            id: *self.upstream_ids.entry(identity).or_insert(next),
-            name: target.name.as_str().into(),
-            addresses: addresses.into(),
-            base_path: target.base_path.as_bytes().into(),
-            authority: target.authority.as_bytes().into(),
-            preserve_host: target.preserve_host,
-            idle_connections: target.idle_connections,
-            timeouts: UpstreamTimeouts {
-                connect: millis(timeouts.connect),
-                first_byte: millis(timeouts.first_byte),
-                body: millis(timeouts.body),
-                total: timeouts.total.map_or(MILLIS_NEVER, millis),
-                idle: millis(timeouts.idle),
-                tunnel: timeouts.tunnel.map_or(MILLIS_NEVER, millis),
-                tunnel_idle: millis(timeouts.tunnel_idle),
-            },
+    /// What is revoked, by the numbers of these credentials.
+    pub fn revoked(&self, revocations: &Revocations) -> Arc<Revoked> {
+        let mut credentials = vec![false; self.credentials.len()].into_boxed_slice();
+        for credential in self.credentials() {
+            if let Some(flag) = credentials.get_mut(credential.number as usize) {
+                *flag = revocations.credential(&credential.name);
+            }
         }
+        Arc::new(Revoked::new(revocations.keys(), credentials))
     }
+
+    /// The proxy credentials.
+    pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.credentials.iter().flatten()
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &KeyTable {
+        &self.keys
+    }
+}
+
+fn upstream(id: UpstreamId, target: &Target, addresses: &[SocketAddr]) -> Upstream {
+    let timeouts = &target.timeouts;
+    Upstream {
+        id,
+        name: target.name.as_str().into(),
+        addresses: addresses.into(),
+        base_path: target.base_path.as_bytes().into(),
+        authority: target.authority.as_bytes().into(),
+        preserve_host: target.preserve_host,
+        idle_connections: target.idle_connections,
+        timeouts: UpstreamTimeouts {
+            connect: millis(timeouts.connect),
+            first_byte: millis(timeouts.first_byte),
+            body: millis(timeouts.body),
+            total: timeouts.total.map_or(MILLIS_NEVER, millis),
+            idle: millis(timeouts.idle),
+            tunnel: timeouts.tunnel.map_or(MILLIS_NEVER, millis),
+            tunnel_idle: millis(timeouts.tunnel_idle),
+        },
+    }
+}
+
+fn diagnostics(conflicts: Vec<Conflict>) -> Vec<Diagnostic> {
+    let diagnostic = |conflict: Conflict| Diagnostic {
+        severity: Severity::Error,
+        file: conflict.file,
+        line: conflict.line as usize,
+        column: 0,
+        key: None,
+        value: None,
+        message: format!("the same key is already at {}", conflict.other),
+        help: Some("remove one of the two".to_owned()),
+    };
+    conflicts.into_iter().map(diagnostic).collect()
 }
 
 fn routes(plan: &Plan) -> Routes {

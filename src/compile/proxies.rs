@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{credentials::IDENTITY_FIELDS, series::SeriesNumbers};
+use super::{CompiledRules, credentials::IDENTITY_FIELDS, series::SeriesNumbers};
 use crate::{
     config::plan::{Location as PlannedLocation, Plan, Proxy as PlannedProxy, ProxyRoute, TargetCredential},
-    snapshot::{Location, LocationKind, NameSet, Proxy, Serving, Upstream, UpstreamId},
-    types::Secret,
+    snapshot::{Location, LocationKind, NameSet, Proxy, ProxyRules, RuleSet, Serving, UpstreamId},
+    types::{Effect, Secret},
 };
 
 /// Fields that the gateway writes itself: what a caller says under these names never passes.
@@ -21,28 +21,59 @@ const GATEWAY_FIELDS: [&str; 8] = [
     "Forwarded",
 ];
 
-pub(super) fn compile(
+/// The numbers of targets and proxy credentials, by their positions in the plan.
+pub(super) struct Places<'p> {
+    pub upstreams: &'p [UpstreamId],
+    pub credentials: &'p [u32],
+}
+
+pub(super) fn compile_all(
+    plan: &Plan,
+    places: &Places<'_>,
+    rules: &CompiledRules,
+    series: &mut SeriesNumbers,
+) -> Arc<[Proxy]> {
+    let own = plan.proxies.iter().zip(&rules.proxies);
+    own.map(|(proxy, own)| compile(proxy, plan, places, proxy_rules(proxy, own, rules), series)).collect()
+}
+
+/// The rules of whatever the proxy joins.
+fn proxy_rules(proxy: &PlannedProxy, own: &Arc<RuleSet>, rules: &CompiledRules) -> ProxyRules {
+    let route = proxy.route.as_ref().ok();
+    let target_credential = route.and_then(|route| rules.target_credentials.get(route.target_credential?));
+    ProxyRules {
+        target_credential: target_credential.cloned().unwrap_or_default(),
+        proxy: Arc::clone(own),
+        target: route.and_then(|route| rules.targets.get(route.target)).cloned().unwrap_or_default(),
+        default: proxy.rules.default.unwrap_or(Effect::Allow),
+    }
+}
+
+fn compile(
     proxy: &PlannedProxy,
     plan: &Plan,
-    upstreams: &[Upstream],
+    places: &Places<'_>,
+    rules: ProxyRules,
     series: &mut SeriesNumbers,
 ) -> Proxy {
-    let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, upstreams.get(route.target)?)));
+    let Places { upstreams, credentials } = places;
+    let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, *upstreams.get(route.target)?)));
     let (route, upstream) = resolved.unzip();
-    let locations = route.map_or_else(Box::default, |route| locations(route, plan));
+    let locations = route.map_or_else(Box::default, |route| locations(route, plan, credentials));
     let target_credential =
         route.and_then(|route| route.target_credential).and_then(|at| plan.target_credentials.get(at));
     Proxy {
         label: proxy.label.as_str().into(),
         serving: serving(proxy, upstream),
-        upstream: upstream.map_or(UpstreamId(u32::MAX), |upstream| upstream.id),
+        upstream: upstream.unwrap_or(UpstreamId(u32::MAX)),
         upstream_index: route.and_then(|route| u32::try_from(route.target).ok()).unwrap_or(u32::MAX),
         websocket: proxy.websocket,
         keep_encoded_slash: proxy.keep_encoded_slash,
         stripped: Arc::new(stripped(&locations, target_credential)),
         injected: injected(target_credential),
+        rules,
         challenge: challenge(&proxy.label, &locations),
-        series: series.of(&proxy.label, accepted(route, plan)),
+        series: series.of(&proxy.label, accepted(route, plan, credentials)),
         locations,
     }
 }
@@ -51,17 +82,18 @@ pub(super) fn compile(
 fn accepted<'p>(
     route: Option<&'p ProxyRoute>,
     plan: &'p Plan,
+    numbers: &'p [u32],
 ) -> impl Iterator<Item = (u32, &'p str, Option<&'p str>)> {
     let positions = route.map_or(&[][..], |route| &route.proxy_credentials);
     positions.iter().filter_map(|&at| {
         let credential = plan.proxy_credentials.get(at)?;
         let consumer = credential.consumer.and_then(|at| plan.consumers.get(at));
-        let number = u32::try_from(at).ok()?;
+        let number = *numbers.get(at)?;
         Some((number, credential.name.as_str(), consumer.map(|consumer| consumer.name.as_str())))
     })
 }
 
-fn serving(proxy: &PlannedProxy, upstream: Option<&Upstream>) -> Serving {
+fn serving(proxy: &PlannedProxy, upstream: Option<UpstreamId>) -> Serving {
     match (proxy.active, upstream) {
         (false, _) => Serving::Inactive,
         (true, None) => Serving::Broken,
@@ -70,16 +102,16 @@ fn serving(proxy: &PlannedProxy, upstream: Option<&Upstream>) -> Serving {
 }
 
 /// Every place that a credential of the proxy names, once, in the order in which they are first named.
-fn locations(route: &ProxyRoute, plan: &Plan) -> Box<[Location]> {
+fn locations(route: &ProxyRoute, plan: &Plan, numbers: &[u32]) -> Box<[Location]> {
     let mut found: Vec<(&str, Vec<u32>)> = Vec::new();
     for &at in &route.proxy_credentials {
-        let (Some(credential), Ok(index)) = (plan.proxy_credentials.get(at), u32::try_from(at)) else {
+        let (Some(credential), Some(&number)) = (plan.proxy_credentials.get(at), numbers.get(at)) else {
             continue;
         };
         for PlannedLocation::Header(name) in &credential.locations {
             match found.iter_mut().find(|(known, _)| known == name) {
-                Some((_, credentials)) => credentials.push(index),
-                None => found.push((name, vec![index])),
+                Some((_, credentials)) => credentials.push(number),
+                None => found.push((name, vec![number])),
             }
         }
     }

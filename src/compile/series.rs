@@ -15,6 +15,7 @@ use crate::{
 const SCHEME: &str = "sha256";
 
 /// The numbers that were given.
+#[derive(Clone)]
 pub(super) struct SeriesNumbers {
     numbers: HashMap<(Label, Label), SeriesId>,
     names: Vec<SeriesName>,

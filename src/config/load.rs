@@ -3,15 +3,21 @@
 //! The order: the main file, the files that it includes, and whatever their values name (secrets, lists of
 //! keys) while they are checked. Nothing here knows what a key means, except `include`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use zeroize::Zeroizing;
 
 use super::{
-    Diagnostic, Plan, Severity,
-    outside::{Disk, Nothing, Outside, is_pattern},
+    Diagnostic, Plan, Severity, Stamp,
+    files::Files,
+    outside::{Disk, Nothing, Outside, directory_of, is_pattern},
     raw::{Source, Tree, Value},
-    report::{Place, Problem, Report},
+    report::{Place, Problem, Report, Watched},
     validate,
 };
 use crate::limits;
@@ -27,26 +33,119 @@ pub struct Loaded {
     pub plan: Plan,
     /// What is broken or doubtful in it; never an error.
     pub diagnostics: Vec<Diagnostic>,
+    /// What it was read from.
+    pub watched: Watched,
 }
 
-/// Loads the file at `path` and all that it names. Environment variables are looked up with `environment`.
+/// One load of a file, successful or not.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The configuration, or everything that is wrong.
+    pub result: Result<Loaded, Vec<Diagnostic>>,
+    /// What was read, or asked for.
+    pub watched: Watched,
+    /// How many lists of keys were read rather than remembered.
+    pub key_files_read: usize,
+}
+
+/// Loads the same file again and again, and reads only those lists of keys again that changed.
+#[derive(Default)]
+pub struct Loader {
+    files: Files,
+}
+
+impl Loader {
+    /// Loads the file at `path` and all that it names. Environment variables are looked up with `environment`.
+    ///
+    /// A file that could be read for the configuration accepted last, and cannot be read now or is empty, is an
+    /// error, unless `force` is set: it is more likely about to be written than meant to be gone.
+    pub fn load(
+        &mut self,
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+        force: bool,
+    ) -> Attempt {
+        let mut files = std::mem::take(&mut self.files);
+        files.begin(force);
+        let outside = Disk { environment, files: RefCell::new(files) };
+        let mut report = Report::default();
+        let plan = load_file(path, &outside, &mut report);
+        let Disk { files, .. } = outside;
+        self.files = files.into_inner();
+        for (lost, sentence) in self.files.lost() {
+            let place = Place { file: report.open(&lost.display().to_string()), line: 0, column: 0 };
+            let message = format!("what was there before cannot be read: {sentence}");
+            let help = "put it back, or reload with --force to go on without it";
+            report.add(Severity::Error, place, None, None, Problem::new(message, help));
+        }
+        let (diagnostics, watched, usable) = report.finish();
+        let result = match plan {
+            Some(plan) if usable => Ok(Loaded { plan, diagnostics, watched: watched.clone() }),
+            _ => Err(diagnostics),
+        };
+        Attempt { result, watched, key_files_read: self.files.lists_read() }
+    }
+
+    /// What was loaded last is what is served from now on.
+    pub fn accept(&mut self) {
+        self.files.accept();
+    }
+
+    /// Every file that was read in the last load, as it looked then.
+    pub fn seen(&self) -> &HashMap<PathBuf, Stamp> {
+        self.files.seen()
+    }
+}
+
+/// Loads the file at `path` and all that it names, once. Environment variables are looked up with `environment`.
 ///
 /// # Errors
 ///
 /// Everything that is wrong, warnings included, if at least one finding is an error.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Vec<Diagnostic>> {
-    let outside = Disk { environment };
+    Loader::default().load(path, environment, false).result
+}
+
+/// The address of the admin listener that a file asks for, and nothing else of it.
+///
+/// # Errors
+///
+/// A sentence: the file cannot be read, or has no such address, or one that is chosen anew at each start.
+pub fn admin_address(path: &Path) -> Result<SocketAddr, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("{name}: {error}; name the configuration with -c, or the address with --admin")
+    })?;
     let mut report = Report::default();
+    let file = report.open(&name.to_string());
+    let source = Source::new(file, PathBuf::new(), true, Zeroizing::new(text));
+    let tree = Tree::parse(&source, &mut report);
+    let table = tree.root().take("admin").and_then(|value| value.table(&mut report));
+    let address = table
+        .and_then(|mut table| table.take("address"))
+        .and_then(|value| value.text(&mut report)?.parse().ok());
+    match address {
+        Some(address) if SocketAddr::port(&address) != 0 => Ok(address),
+        Some(_) => Err(format!(
+            "{name}: [admin] has port 0, another one at each start; give the address with --admin"
+        )),
+        None => Err(format!("{name}: there is no [admin] with an address, so the gateway cannot be asked")),
+    }
+}
+
+fn load_file(path: &Path, outside: &dyn Outside, report: &mut Report) -> Option<Plan> {
     let file = report.open(&path.display().to_string());
     let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
     report.files.push(path.to_path_buf());
-    match read_text(path, file, &outside, &mut report) {
-        Some(text) => {
-            let include_default = base.join(INCLUDE_DIRECTORY).is_dir().then_some(INCLUDE_DEFAULT);
-            load_tree(Source::new(file, base, true, text), include_default, &outside, report)
-        }
-        None => Err(report.finish().0),
-    }
+    let text = read_text(path, file, outside, report)?;
+    let has_directory = base.join(INCLUDE_DIRECTORY).is_dir();
+    report.directories.push(base.clone());
+    Some(load_tree(
+        Source::new(file, base, true, text),
+        has_directory.then_some(INCLUDE_DEFAULT),
+        outside,
+        report,
+    ))
 }
 
 /// Loads a text as if it were the file `name` in the directory `base`; only an `include` that it spells out
@@ -61,7 +160,7 @@ pub fn load_text(
     base: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    load_text_from(text, name, base, &Disk { environment })
+    load_text_from(text, name, base, &Disk::new(environment))
 }
 
 /// Checks a text without touching anything else: whatever it refers to outside itself is reported as missing.
@@ -82,27 +181,24 @@ fn load_text_from(
     let mut report = Report::default();
     let file = report.open(name);
     let source = Source::new(file, base.to_path_buf(), true, Zeroizing::new(text.to_owned()));
-    load_tree(source, None, outside, report)
+    let plan = load_tree(source, None, outside, &mut report);
+    let (diagnostics, watched, usable) = report.finish();
+    if usable { Ok(Loaded { plan, diagnostics, watched }) } else { Err(diagnostics) }
 }
 
 fn load_tree(
     main: Source,
     include_default: Option<&'static str>,
     outside: &dyn Outside,
-    mut report: Report,
-) -> Result<Loaded, Vec<Diagnostic>> {
-    let main = Tree::parse(&main, &mut report);
-    let sources = included(&main, include_default, outside, &mut report);
+    report: &mut Report,
+) -> Plan {
+    let main = Tree::parse(&main, report);
+    let sources = included(&main, include_default, outside, report);
     let mut trees = vec![main];
     for source in &sources {
-        trees.push(Tree::parse(source, &mut report));
+        trees.push(Tree::parse(source, report));
     }
-    let plan = validate::validate(&trees, outside, &mut report);
-    let (diagnostics, files, usable) = report.finish();
-    match usable {
-        true => Ok(Loaded { plan: Plan { files, ..plan }, diagnostics }),
-        false => Err(diagnostics),
-    }
+    validate::validate(&trees, outside, report)
 }
 
 /// The files that `include` names, read; each once, and never the main file itself.
@@ -121,6 +217,7 @@ fn included(
         }
         None => {
             let base = main.root().source().base.clone();
+            report.directories.extend(include_default.map(|pattern| directory_of(&base, pattern)));
             let found = include_default.map(|pattern| outside.matches(&base, pattern));
             paths.extend(found.and_then(Result::ok).unwrap_or_default());
         }
@@ -140,6 +237,7 @@ fn included(
 
 fn matches(pattern: &Value<'_>, outside: &dyn Outside, report: &mut Report) -> Vec<PathBuf> {
     let Some(text) = pattern.text(report) else { return Vec::new() };
+    report.directories.push(directory_of(&pattern.source().base, text));
     match outside.matches(&pattern.source().base, text) {
         Ok(paths) => {
             if paths.is_empty() {

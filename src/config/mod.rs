@@ -15,9 +15,13 @@
 
 mod base64;
 mod diagnostic;
+mod diff;
+mod files;
+mod key_list;
 mod load;
 mod outside;
 pub mod plan;
+mod plan_rules;
 mod raw;
 mod report;
 mod suggest;
@@ -27,5 +31,8 @@ mod validate;
 mod value;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use load::{Loaded, load, load_text, parse_text};
+pub use diff::{Difference, difference, listed};
+pub use files::Stamp;
+pub use load::{Attempt, Loaded, Loader, admin_address, load, load_text, parse_text};
 pub use plan::Plan;
+pub use report::Watched;

@@ -4,24 +4,31 @@
 //! ([`Disk`]) and a text that must touch nothing ([`Nothing`], for fuzzing).
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    cell::RefCell,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use zeroize::Zeroizing;
 
+use super::files::{Files, KeyFile, sentence};
 use crate::limits;
 
 /// What the checks may ask of the world.
 pub(super) trait Outside {
     /// The value of an environment variable.
     fn variable(&self, name: &str) -> Option<String>;
+
     /// The content of a file of at most `bytes_max`, or a sentence that says why not.
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, String>;
+
+    /// A file of keys as `parse` reads it, or a sentence that says why not. It is read only if it has changed.
+    fn key_file(&self, path: &Path, parse: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String>;
+
     /// The files that a pattern names, in alphabetical order, or a sentence that says why not.
     fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String>;
+
     /// Milliseconds since the Unix epoch, for warnings about keys that have expired; no decision hangs on it.
     fn now_millis(&self) -> i64;
 }
@@ -30,6 +37,15 @@ pub(super) trait Outside {
 pub(super) struct Disk<'a> {
     /// Looks an environment variable up.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// What is remembered of files.
+    pub files: RefCell<Files>,
+}
+
+impl<'a> Disk<'a> {
+    /// With nothing remembered.
+    pub fn new(environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { environment, files: RefCell::default() }
+    }
 }
 
 impl Outside for Disk<'_> {
@@ -42,40 +58,23 @@ impl Outside for Disk<'_> {
     }
 
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, String> {
-        let mut file = File::open(path).map_err(|error| sentence(&error))?;
-        let bytes_expected = file.metadata().map_or(0, |found| found.len()).min(bytes_max);
-        // Reserved up front: a buffer that grows leaves copies of a secret behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_expected as usize + 1));
-        let read = file.by_ref().take(bytes_max + 1).read_to_end(&mut bytes);
-        let count = read.map_err(|error| sentence(&error))?;
-        if count as u64 > bytes_max {
-            return Err(format!("it is larger than {bytes_max} bytes"));
-        }
-        Ok(bytes)
+        self.files.borrow_mut().read(path, bytes_max)
+    }
+
+    fn key_file(&self, path: &Path, parse: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String> {
+        let now = self.now_millis();
+        self.files.borrow_mut().key_file(path, limits::KEY_FILE_BYTES_MAX, now, parse)
     }
 
     fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
-        if !is_pattern(pattern) {
-            return Ok(vec![base.join(pattern)]);
+        let named = base.join(pattern);
+        let found = files_of(base, pattern);
+        match &found {
+            Ok(paths) if paths.is_empty() => self.files.borrow_mut().miss(&named, "it names no file"),
+            Ok(_) => {}
+            Err(sentence) => self.files.borrow_mut().miss(&named, sentence),
         }
-        let base = base.to_str().ok_or("the path of the directory is not UTF-8")?;
-        let whole = Path::new(&glob::Pattern::escape(base)).join(pattern);
-        let whole = whole.to_str().ok_or("the pattern is not UTF-8")?;
-        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-        let found =
-            glob::glob_with(whole, options).map_err(|error| format!("it is not a pattern: {}", error.msg))?;
-        let mut paths = Vec::new();
-        for path in found {
-            let path = path.map_err(|error| sentence(error.error()))?;
-            if path.is_dir() {
-                continue;
-            }
-            paths.push(path);
-            if paths.len() > limits::FILES_MAX {
-                return Err(format!("it names more than {} files", limits::FILES_MAX));
-            }
-        }
-        Ok(paths)
+        found
     }
 
     fn now_millis(&self) -> i64 {
@@ -91,6 +90,37 @@ impl Outside for Disk<'_> {
     }
 }
 
+fn files_of(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    if !is_pattern(pattern) {
+        return Ok(vec![base.join(pattern)]);
+    }
+    let base = base.to_str().ok_or("the path of the directory is not UTF-8")?;
+    let whole = Path::new(&glob::Pattern::escape(base)).join(pattern);
+    let whole = whole.to_str().ok_or("the pattern is not UTF-8")?;
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    let found =
+        glob::glob_with(whole, options).map_err(|error| format!("it is not a pattern: {}", error.msg))?;
+    let mut paths = Vec::new();
+    for path in found {
+        let path = path.map_err(|error| sentence(error.error()))?;
+        if path.is_dir() {
+            continue;
+        }
+        paths.push(path);
+        if paths.len() > limits::FILES_MAX {
+            return Err(format!("it names more than {} files", limits::FILES_MAX));
+        }
+    }
+    Ok(paths)
+}
+
+/// The directory in which everything lies that a pattern could name.
+pub(super) fn directory_of(base: &Path, pattern: &str) -> PathBuf {
+    let whole = base.join(pattern);
+    let parent = whole.parent().unwrap_or(&whole);
+    parent.components().take_while(|part| !part.as_os_str().to_str().is_some_and(is_pattern)).collect()
+}
+
 /// No world at all: every look-up fails, and no time has passed.
 pub(super) struct Nothing;
 
@@ -100,6 +130,10 @@ impl Outside for Nothing {
     }
 
     fn read(&self, _: &Path, _: u64) -> Result<Zeroizing<Vec<u8>>, String> {
+        Err("files are not read here".to_owned())
+    }
+
+    fn key_file(&self, _: &Path, _: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String> {
         Err("files are not read here".to_owned())
     }
 
@@ -115,13 +149,4 @@ impl Outside for Nothing {
 /// Whether a name stands for any number of files, none included.
 pub(super) fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?', '['])
-}
-
-fn sentence(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "it may not be read by this user".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        _ => format!("it cannot be read: {error}"),
-    }
 }

@@ -3,12 +3,14 @@
 //! References between objects are positions in the lists beside them, so that a dangling one cannot be
 //! written down: a proxy whose references do not resolve carries the sentence that says so instead.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use super::key_list::{KeyDetail, KeyList, KeyRef, PARTS as KEY_PARTS};
+pub use super::plan_rules::{Assert, AssertRequest, Expected, FieldCheck, Origin, PathCheck, Rule, Rules};
 use crate::types::{Digest, KeyState, Secret, Window};
 
 /// Everything that the files say.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Plan {
     /// `[server]`.
     pub server: Server,
@@ -28,13 +30,17 @@ pub struct Plan {
     pub target_credentials: Vec<TargetCredential>,
     /// `[[proxy]]`.
     pub proxies: Vec<Proxy>,
-    /// Every file that was read, for watching.
-    pub files: Vec<PathBuf>,
+    /// `[[assert]]`.
+    pub asserts: Vec<Assert>,
 }
 
 /// `[server]`: what holds for the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
+    /// `data_dir`: where what must outlive the process is kept.
+    pub data_dir: Option<PathBuf>,
+    /// `shrink_limit`: the share of keys, or of proxies, in percent, that a reload may take away.
+    pub shrink_limit: u8,
     /// `shards`: event loops; `None` is `"auto"`, one for each core that the process may use.
     pub shards: Option<usize>,
     /// `driver`.
@@ -137,6 +143,8 @@ pub struct Target {
     pub idle_connections: usize,
     /// `[target.timeouts]`.
     pub timeouts: TargetTimeouts,
+    /// `[[target.rule]]`.
+    pub rules: Arc<Rules>,
 }
 
 /// `[target.timeouts]`: how long an API may take.
@@ -167,10 +175,12 @@ pub struct Consumer {
     pub name: String,
     /// `legacy_id`: its name in the system that it comes from.
     pub legacy_id: Option<String>,
+    /// `scopes`: what it may do, as rules ask for it.
+    pub scopes: Vec<String>,
 }
 
 /// `[[credential]]` with `type = "proxy"`: what callers present.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct ProxyCredential {
     /// `name`.
     pub name: String,
@@ -178,8 +188,22 @@ pub struct ProxyCredential {
     pub consumer: Option<usize>,
     /// `locations`: where a caller may put the key, at least one.
     pub locations: Vec<Location>,
-    /// `keys` and the content of `key_files`.
-    pub keys: Vec<Key>,
+    /// `keys`, and the content of each of `key_files`.
+    pub keys: Vec<Arc<KeyList>>,
+    /// `[[credential.rule]]`.
+    pub rules: Arc<Rules>,
+}
+
+impl ProxyCredential {
+    /// Number of keys; one that is in two files counts twice.
+    pub fn key_count(&self) -> usize {
+        self.keys.iter().map(|list| list.len()).sum()
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_>> {
+        self.keys.iter().flat_map(|list| list.iter())
+    }
 }
 
 /// One place in a request where a key may stand.
@@ -203,17 +227,19 @@ pub struct Key {
 }
 
 /// `[[credential]]` with `type = "target"`: what the API receives.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct TargetCredential {
     /// `name`.
     pub name: String,
     /// The header fields that it consists of: lower-case name and whole value (`Bearer …`, `Basic …`, …).
     /// Empty with `auth = "none"`.
     pub fields: Vec<(String, Secret)>,
+    /// `[[credential.rule]]`.
+    pub rules: Arc<Rules>,
 }
 
 /// `[[proxy]]`: one alias, whom it lets in, and where it leads.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Proxy {
     /// What messages call it: `alias`, or else `host`, or else `id`.
     pub label: String,
@@ -229,6 +255,10 @@ pub struct Proxy {
     pub websocket: bool,
     /// `encoded_slash`: `"keep"` rather than `"refuse"`.
     pub keep_encoded_slash: bool,
+    /// `[[proxy.rule]]`.
+    pub rules: Arc<Rules>,
+    /// Where it stands.
+    pub origin: Origin,
     /// Where it leads, or the sentence that says why it cannot.
     pub route: Result<ProxyRoute, String>,
 }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Severity,
+    plan::Origin,
     report::{Place, Problem, Report},
     suggest::nearest,
 };
@@ -126,6 +127,11 @@ impl<'a> Table<'a> {
     /// Where it begins.
     pub fn place(&self) -> Place {
         self.source.place(self.place)
+    }
+
+    /// The same, for what is found out when the file is read.
+    pub fn origin(&self, report: &Report) -> Origin {
+        report.origin(self.place(), self.path.clone())
     }
 
     /// The file as a whole.

@@ -5,9 +5,9 @@
 
 #[cfg(test)]
 use std::collections::BTreeSet;
-use std::{collections::HashSet, path::PathBuf};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
-use super::{Diagnostic, Severity};
+use super::{Diagnostic, Severity, plan::Origin};
 
 /// Findings that are kept: more than anyone reads, and a bound for a file that is wrong in every byte.
 const DIAGNOSTICS_MAX: usize = 1_000;
@@ -24,7 +24,7 @@ pub(super) struct Place {
 }
 
 /// What is wrong with a value and what to write instead, before it is known where the value stands.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     /// What is wrong.
     pub message: String,
@@ -44,10 +44,19 @@ impl Problem {
     }
 }
 
+/// What a configuration was read from: if anything there changes, it is to be read again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Every file that was read or asked for.
+    pub files: Vec<PathBuf>,
+    /// Directories in which further files may appear.
+    pub directories: Vec<PathBuf>,
+}
+
 /// The findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    names: Vec<String>,
+    names: Vec<Arc<str>>,
     diagnostics: Vec<(usize, Diagnostic)>,
     dropped: usize,
     errors: usize,
@@ -55,6 +64,8 @@ pub(super) struct Report {
     torn: HashSet<(usize, usize)>,
     /// Every file that was read or asked for, for watching.
     pub files: Vec<PathBuf>,
+    /// Directories in which files may appear that belong to the configuration, for watching.
+    pub directories: Vec<PathBuf>,
     /// Every table and key that was asked for: what the documentation has to describe.
     #[cfg(test)]
     pub asked: BTreeSet<(String, &'static str)>,
@@ -63,8 +74,14 @@ pub(super) struct Report {
 impl Report {
     /// Gives a file its number.
     pub fn open(&mut self, name: &str) -> usize {
-        self.names.push(name.to_owned());
+        self.names.push(name.into());
         self.names.len() - 1
+    }
+
+    /// A place that outlives the report, for what is found out later.
+    pub fn origin(&self, place: Place, key: String) -> Origin {
+        let file = self.names.get(place.file).cloned().unwrap_or_else(|| "".into());
+        Origin { file, line: place.line, column: place.column, key }
     }
 
     /// A place as it stands in a sentence: `conf.d/a.toml:3:8`.
@@ -122,14 +139,14 @@ impl Report {
     }
 
     /// Every finding in the order of the files, and whether the configuration can be used.
-    pub fn finish(mut self) -> (Vec<Diagnostic>, Vec<PathBuf>, bool) {
+    pub fn finish(mut self) -> (Vec<Diagnostic>, Watched, bool) {
         self.diagnostics.sort_by_key(|(file, found)| (*file, found.line, found.column));
-        let usable = self.usable();
+        let (usable, first) = (self.usable(), self.name(0).to_owned());
         let mut diagnostics: Vec<_> = self.diagnostics.into_iter().map(|(_, found)| found).collect();
         if self.dropped > 0 {
             diagnostics.push(Diagnostic {
                 severity: if usable { Severity::Warning } else { Severity::Error },
-                file: self.names.first().cloned().unwrap_or_default(),
+                file: first,
                 line: 0,
                 column: 0,
                 key: None,
@@ -138,10 +155,10 @@ impl Report {
                 help: None,
             });
         }
-        (diagnostics, self.files, usable)
+        (diagnostics, Watched { files: self.files, directories: self.directories }, usable)
     }
 
     fn name(&self, file: usize) -> &str {
-        self.names.get(file).map_or("", String::as_str)
+        self.names.get(file).map_or("", |name| name)
     }
 }

@@ -7,10 +7,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use toml::de::DeValue;
 
 use super::report::Problem;
-use crate::{
-    limits,
-    types::{Digest, KeyState},
-};
+use crate::{limits, types::KeyState};
 
 /// Longest duration that is accepted: deadlines are counted in ticks of 32 bits, and a year is no timeout.
 pub(super) const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -141,32 +138,6 @@ pub(super) fn key_state(text: &str) -> Result<KeyState, Problem> {
     })
 }
 
-/// 64 hexadecimal digits, in either case.
-pub(super) fn hex_digest(text: &[u8]) -> Option<Digest> {
-    let text: &[u8; 64] = text.try_into().ok()?;
-    let mut digest = [0u8; 32];
-    // One check at the end: a digit that is none has a bit above the lower four.
-    let mut wrong = 0;
-    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
-        let (high, low) = (HEX[pair[0] as usize], HEX[pair[1] as usize]);
-        wrong |= high | low;
-        *byte = high << 4 | low & 0x0f;
-    }
-    (wrong < 0x10).then_some(digest)
-}
-
-/// Value of each byte as a hexadecimal digit, 0xff for those that are none.
-const HEX: [u8; 256] = {
-    let mut table = [0xff; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        table[b"0123456789abcdef"[digit] as usize] = digit as u8;
-        table[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
-        digit += 1;
-    }
-    table
-};
-
 /// Digits and what follows them. No sign, no point, no space.
 fn split_number(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -178,7 +149,7 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, hex_digest, rfc3339};
+    use super::{duration, rfc3339};
 
     #[test]
     fn durations() {
@@ -188,18 +159,6 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!(duration("99999999999999999999d").is_err() && duration("18446744073709551615d").is_err());
-    }
-
-    #[test]
-    fn digests() {
-        let text = "70742f82518e2f4c44a28241e85eac9a4870d8c6b8b11ac034a6d66bb074abF8";
-        assert_eq!(hex_digest(text.as_bytes()).map(|digest| (digest[0], digest[31])), Some((0x70, 0xf8)));
-        assert_eq!(hex_digest(&text.as_bytes()[..63]), None);
-        for at in 0..64 {
-            let mut wrong = text.as_bytes().to_vec();
-            wrong[at] = b'g';
-            assert_eq!(hex_digest(&wrong), None);
-        }
     }
 
     #[test]

@@ -1,149 +1,193 @@
-//! The control thread: everything that changes a running gateway ends in one function here,
-//! [`Control::apply`]: build the next snapshot, swap it in, retire the old one off the shards.
+//! The control thread: everything that changes a running gateway ends in one function here, [`Control::publish`]: make
+//! the next snapshot, swap it in, retire the old one off the shards.
 //!
-//! It runs on a tokio runtime of its own thread. The data plane imports nothing of it.
+//! ```text
+//!  file, signal, command ──▶ build (a thread of its own) ──▶ finish ──┐
+//!  revocation ──▶ on the disk ────────────────────────────────────────┼──▶ publish ──▶ confirm ──▶ answer
+//!  addresses of targets ──────────────────────────────────────────────┘
+//! ```
+//!
+//! It runs on a tokio runtime of its own thread. The data plane imports nothing of it. What was loaded last goes on
+//! serving until something better was compiled; a revocation never waits for a build.
 
+mod clock;
+mod command;
 mod measure;
 mod publish;
+mod reload;
 mod resolve;
+mod revoke;
+mod shards;
 mod status;
+mod watch;
+mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
+pub use command::{
+    Command, CommandQueue, Commands, ReloadReport, ReloadResult, Revoke, RevokeRefusal, RevokeReport,
+    commands,
+};
 pub use measure::measure;
 pub use publish::{Publisher, ShardLink};
+pub use reload::{Builder, Built, Outcome};
 pub use resolve::{Resolver, resolve_all};
 pub use status::{Report, Status};
 
+use shards::{StallWatch, drain};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, interval},
+    task::JoinHandle,
+    time::interval,
 };
-use tracing::{error, info, warn};
+use tracing::info;
+use watch::Watch;
+pub use work::keep_revoked;
+use work::{Inner, Work};
 
 use crate::{
-    compile::{Addresses, Compiler},
-    config::plan::Plan,
+    compile::{Addresses, Compiled},
+    config::{Diagnostic, Stamp, Watched},
+    store::Revocations,
 };
 
 /// How often the control thread looks after the shards.
 const CARE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often it looks while the gateway drains.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a shard's loop may stand still before that is an error: deadlines come ten times a second.
-const STALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the control thread works with.
 pub struct Control {
-    /// What the operator wants.
-    pub plan: Plan,
-    /// Makes snapshots.
-    pub compiler: Compiler,
-    /// Hands them to the shards.
+    /// What is served.
+    pub compiled: Arc<Compiled>,
+    /// Makes the next configuration; none where there is no file.
+    pub builder: Option<Builder>,
+    /// What the configuration was read from.
+    pub watched: Watched,
+    /// Hands snapshots to the shards.
     pub publisher: Publisher,
     /// Where targets are.
     pub addresses: Addresses,
+    /// What was revoked.
+    pub revocations: Revocations,
     /// What the admin listener tells.
     pub status: Arc<Status>,
+    /// What operators ask.
+    pub commands: CommandQueue,
+    /// What was found when the configuration was loaded.
+    pub findings: Vec<Diagnostic>,
 }
+
+type Building = JoinHandle<(Built, Option<Addresses>)>;
 
 impl Control {
     /// Looks after the gateway until it is told to end and has drained.
-    pub async fn run(mut self, mut signals: Signals) {
-        let mut resolver = Resolver::new(&self.plan);
+    pub async fn run(self, mut signals: Signals) {
+        let Self { compiled, mut builder, mut watched, publisher, addresses, revocations, .. } = self;
+        let (status, mut queue, findings) = (self.status, self.commands, self.findings);
+        let mut resolver = Resolver::new(&compiled.plan);
         let mut care = interval(CARE_INTERVAL);
-        let mut watch = StallWatch::default();
+        let mut stalls = StallWatch::default();
+        let mut watch = Watch::new();
+        if let Some(builder) = &builder {
+            watch.follow(&watched, builder.seen(), true);
+        }
+        let revoked = compiled.revoked(&revocations);
+        let inner = Inner { compiled, publisher, addresses, revocations, revoked, status, findings };
+        let mut work = Work::new(inner);
+        let mut building: Option<Building> = None;
         loop {
+            if building.is_none() && !work.wanted.is_empty() {
+                building = work.begin_build(&mut builder);
+            }
             tokio::select! {
-                () = signals.end() => break,
-                changed = resolver.next_change(&self.plan, &self.addresses) => self.apply(changed),
+                biased;
+                signal = signals.next() => match signal {
+                    Asked::End => break,
+                    Asked::Reload => work.want("signal", false, None),
+                },
+                Some(command) = queue.recv() => work.command(command, builder.is_some() || building.is_some()).await,
+                () = work.next_confirmation() => work.confirm(),
+                (built, addresses) = finished(&mut building) => {
+                    let seen: HashMap<PathBuf, Stamp> = built.builder.seen().clone();
+                    let accepted = !matches!(built.outcome, Outcome::Refused(_));
+                    if accepted {
+                        watched = built.watched.clone();
+                        watch.follow(&watched, &seen, true);
+                    } else {
+                        watch.follow(&both(&watched, &built.watched), &seen, false);
+                    }
+                    builder = Some(work.finish(built, addresses));
+                    resolver = Resolver::new(&work.control.compiled.plan);
+                }
+                () = watch.settled() => work.want("file", false, None),
+                changed = resolver.next_change(&work.control.compiled.plan, &work.control.addresses) => {
+                    work.control.addresses = changed;
+                    let generation = work.publish();
+                    info!(generation, "addresses of targets changed");
+                }
                 _ = care.tick() => {
-                    self.publisher.collect();
-                    watch.look(&self.publisher, &self.status);
+                    work.control.publisher.collect();
+                    stalls.look(&work.control.publisher, &work.control.status);
                 }
             }
         }
-        self.drain(&mut signals).await;
-    }
-
-    /// Makes new addresses current.
-    fn apply(&mut self, addresses: Addresses) {
-        self.addresses = addresses;
-        let snapshot = self.compiler.compile_addresses(&self.plan, &self.addresses);
-        info!(generation = snapshot.generation, "addresses of targets changed");
-        self.status.set_generation(snapshot.generation);
-        self.publisher.publish(snapshot);
-    }
-
-    /// Lets requests that are under way finish, within bounds.
-    async fn drain(&mut self, signals: &mut Signals) {
-        let limit = self.plan.server.drain_timeout;
-        info!(connections = self.publisher.connections(), limit = ?limit, "draining");
-        self.status.set_draining();
-        self.publisher.drain();
-        let deadline = Instant::now() + limit;
-        let mut look = interval(DRAIN_INTERVAL);
-        while self.publisher.connections() > 0 {
-            tokio::select! {
-                () = signals.end() => {
-                    warn!("ended by a second signal");
-                    break;
-                }
-                () = tokio::time::sleep_until(deadline) => {
-                    warn!(connections = self.publisher.connections(), "the time to drain is over");
-                    break;
-                }
-                _ = look.tick() => {}
-            }
-        }
-        info!("ended");
+        drain(&work.control, &mut signals).await;
     }
 }
 
-/// The signals that end the gateway.
+/// The build that is under way, when it is over.
+async fn finished(building: &mut Option<Building>) -> (Built, Option<Addresses>) {
+    let outcome = match building {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    };
+    *building = None;
+    match outcome {
+        Ok(built) => built,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn both(one: &Watched, other: &Watched) -> Watched {
+    Watched {
+        files: one.files.iter().chain(&other.files).cloned().collect(),
+        directories: one.directories.iter().chain(&other.directories).cloned().collect(),
+    }
+}
+
+/// The signals that the gateway obeys.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     /// From here on they end nothing by themselves. To be made before the first caller can come.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        let Self { terminate, interrupt, hangup } = self;
+        tokio::select! {
+            _ = terminate.recv() => Asked::End,
+            _ = interrupt.recv() => Asked::End,
+            _ = hangup.recv() => Asked::Reload,
+        }
     }
 
     async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        while self.next().await != Asked::End {}
     }
 }
 
-/// Notices shards whose loop does not turn: monoio hides persistent errors of the kernel interface, and one
-/// task that never waits would stop a shard without a word.
-#[derive(Default)]
-struct StallWatch {
-    seen: Vec<(u64, Option<Instant>)>,
-}
-
-impl StallWatch {
-    fn look(&mut self, publisher: &Publisher, status: &Status) {
-        let beats = publisher.heartbeats();
-        self.seen.resize(beats.len(), (0, None));
-        let now = Instant::now();
-        let mut stalled = false;
-        for (shard, (beat, seen)) in beats.into_iter().zip(&mut self.seen).enumerate() {
-            let since = match seen.1 {
-                Some(since) if seen.0 == beat => since,
-                _ => now,
-            };
-            *seen = (beat, Some(since));
-            if now - since >= STALL_LIMIT {
-                stalled = true;
-                error!(shard, seconds = (now - since).as_secs(), "a shard does not respond");
-            }
-        }
-        status.set_stalled(stalled);
-    }
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    End,
+    Reload,
 }

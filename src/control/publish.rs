@@ -36,15 +36,30 @@ impl Publisher {
         Self { current, retired: Vec::new(), shards }
     }
 
-    /// Makes a snapshot current and wakes the shards, so that idle ones let go of the old one too.
-    pub fn publish(&mut self, snapshot: Snapshot) {
-        self.retired.push(self.current.swap(Arc::new(snapshot)));
+    /// Makes the snapshot of the next generation current and wakes the shards, so that idle ones let go of the old
+    /// one too. Returns the generation.
+    pub fn publish(&mut self, snapshot: impl FnOnce(u64) -> Snapshot) -> u64 {
+        let generation = self.generation() + 1;
+        let retired = self.current.swap(Arc::new(snapshot(generation)));
+        debug_assert!(retired.generation < generation, "generations only ever rise");
+        self.retired.push(retired);
         self.shards.iter().for_each(|shard| shard.wake());
+        generation
+    }
+
+    /// The current generation.
+    pub fn generation(&self) -> u64 {
+        self.current.load().generation
+    }
+
+    /// The newest generation such that no shard looks at an older one.
+    pub fn acknowledged(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.cells().acknowledged()).min().unwrap_or(u64::MAX)
     }
 
     /// Frees what no shard looks at any more.
     pub fn collect(&mut self) {
-        let seen = self.shards.iter().map(|shard| shard.cells().acknowledged()).min().unwrap_or(u64::MAX);
+        let seen = self.acknowledged();
         self.retired.retain(|snapshot| snapshot.generation >= seen);
     }
 
@@ -75,7 +90,12 @@ mod tests {
     use arc_swap::ArcSwap;
 
     use super::{Publisher, ShardLink};
-    use crate::{compile::Compiler, config, snapshot::Snapshot, telemetry::ShardCells};
+    use crate::{
+        compile::{Compiler, Epoch},
+        config,
+        snapshot::Snapshot,
+        telemetry::ShardCells,
+    };
 
     struct Link(Arc<ShardCells>);
 
@@ -89,16 +109,17 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_freed_when_every_shard_has_seen_a_newer_one() {
-        let plan = config::parse_text("").expect("an empty file is a configuration").plan;
-        let mut compiler = Compiler::default();
+        let plan = Arc::new(config::parse_text("").expect("an empty file is a configuration").plan);
+        let compiled = Compiler::default().compile(&plan, Epoch::FIRST).expect("it compiles");
+        let snapshot = |generation| compiled.snapshot(generation, &Vec::new(), &Arc::default());
         let cells = [Arc::<ShardCells>::default(), Arc::default()];
-        let current = Arc::new(ArcSwap::from_pointee(compiler.compile(&plan, &Vec::new())));
+        let current = Arc::new(ArcSwap::from_pointee(snapshot(1)));
         let first: Weak<Snapshot> = Arc::downgrade(&current.load_full());
         let links =
             cells.iter().map(|cells| Box::new(Link(Arc::clone(cells))) as Box<dyn ShardLink>).collect();
         let mut publisher = Publisher::new(current, links);
 
-        publisher.publish(compiler.compile(&plan, &Vec::new()));
+        assert_eq!(publisher.publish(snapshot), 2);
         publisher.collect();
         assert!(first.upgrade().is_some(), "no shard has said anything");
         cells[0].acknowledge(2);

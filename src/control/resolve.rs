@@ -5,6 +5,7 @@
 //! address down.
 
 use std::{
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -28,10 +29,25 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Looks every target up once, all at the same time.
 pub async fn resolve_all(plan: &Plan) -> Addresses {
-    let lookups: Vec<_> = plan.targets.iter().cloned().map(|target| tokio::spawn(lookup(target))).collect();
+    resolve_new(plan, HashMap::new()).await
+}
+
+/// Where the targets of a plan are: what is known already is taken over, the rest is looked up.
+pub async fn resolve_new(plan: &Plan, known: HashMap<(String, u16), Vec<SocketAddr>>) -> Addresses {
+    let mut lookups = Vec::with_capacity(plan.targets.len());
+    for target in &plan.targets {
+        let found = known.get(&(target.host.clone(), target.port)).filter(|found| !found.is_empty());
+        lookups.push(match found {
+            Some(found) => Ok(found.clone()),
+            None => Err(tokio::spawn(lookup(target.clone()))),
+        });
+    }
     let mut addresses = Vec::with_capacity(lookups.len());
     for lookup in lookups {
-        addresses.push(lookup.await.ok().flatten().unwrap_or_default());
+        addresses.push(match lookup {
+            Ok(found) => found,
+            Err(task) => task.await.ok().flatten().unwrap_or_default(),
+        });
     }
     addresses
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -10,6 +10,7 @@ use std::{
 
 use serde::Serialize;
 
+use super::{ReloadReport, ReloadResult};
 use crate::{telemetry::Telemetry, types::Reason};
 
 /// The state of the gateway.
@@ -19,8 +20,27 @@ pub struct Status {
     generation: AtomicU64,
     draining: AtomicBool,
     stalled: AtomicBool,
-    reloads: [AtomicU64; 2],
+    reloads: Mutex<Reloads>,
     telemetry: Arc<Telemetry>,
+}
+
+/// What came of reloads.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Reloads {
+    /// That made a new configuration current, since the start.
+    pub applied: u64,
+    /// That found nothing new.
+    pub unchanged: u64,
+    /// That were refused.
+    pub refused: u64,
+    /// The last one.
+    pub last: Option<ReloadReport>,
+    /// The last one that was refused, for as long as none after it was not.
+    pub refusal: Option<ReloadReport>,
+    /// Keys that were revoked.
+    pub revoked_keys: usize,
+    /// Credentials that were.
+    pub revoked_credentials: usize,
 }
 
 impl Status {
@@ -33,7 +53,7 @@ impl Status {
             generation: AtomicU64::new(generation),
             draining: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
-            reloads: Default::default(),
+            reloads: Mutex::default(),
             telemetry,
         }
     }
@@ -63,16 +83,6 @@ impl Status {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Counts an attempt to make another configuration current.
-    pub fn count_reload(&self, succeeded: bool) {
-        self.reloads[usize::from(succeeded)].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Attempts to make another configuration current that succeeded, or that failed.
-    pub fn reloads(&self, succeeded: bool) -> u64 {
-        self.reloads[usize::from(succeeded)].load(Ordering::Relaxed)
-    }
-
     pub(super) fn set_generation(&self, generation: u64) {
         self.generation.store(generation, Ordering::Relaxed);
     }
@@ -83,6 +93,29 @@ impl Status {
 
     pub(super) fn set_stalled(&self, stalled: bool) {
         self.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// Says what came of a reload.
+    pub fn set_reload(&self, report: &ReloadReport) {
+        let mut reloads = self.reloads();
+        match report.result {
+            ReloadResult::Applied => reloads.applied += 1,
+            ReloadResult::Unchanged => reloads.unchanged += 1,
+            ReloadResult::Refused => reloads.refused += 1,
+        }
+        reloads.refusal = (report.result == ReloadResult::Refused).then(|| report.clone());
+        reloads.last = Some(report.clone());
+    }
+
+    /// Says how many keys and credentials were revoked.
+    pub fn set_revocations(&self, (keys, credentials): (usize, usize)) {
+        let mut reloads = self.reloads();
+        (reloads.revoked_keys, reloads.revoked_credentials) = (keys, credentials);
+    }
+
+    /// What came of reloads so far.
+    pub fn reloads(&self) -> MutexGuard<'_, Reloads> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether callers should be sent here.
@@ -103,6 +136,7 @@ impl Status {
             shards: self.telemetry.shards().len(),
             uptime_seconds: self.uptime().as_secs(),
             connections: totals.connections,
+            reloads: self.reloads().clone(),
             access_log_dropped: self.telemetry.lines_dropped(),
             outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
         }
@@ -120,6 +154,7 @@ pub struct Report {
     shards: usize,
     uptime_seconds: u64,
     connections: u64,
+    reloads: Reloads,
     access_log_dropped: u64,
     /// Requests by the word of their reason; those that did not occur are left out.
     outcomes: std::collections::BTreeMap<&'static str, u64>,

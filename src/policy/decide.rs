@@ -8,7 +8,7 @@ use crate::{
         Form, RequestHead,
         path::{EncodedSlash, Normal, normalise, split_alias, valid_query},
     },
-    snapshot::{Location, Proxy, Serving, Snapshot},
+    snapshot::{Proxy, Serving, Snapshot},
     types::Reason,
 };
 
@@ -52,8 +52,10 @@ pub fn decide_as<'s, 'b>(
     means: Means<'b, impl Watch>,
 ) -> Result<Permit<'s, 'b>, Denial<'s>> {
     judge(snapshot, head, means, |proxy| {
-        let accepts = |location: &Location| location.credentials.binary_search(&credential).is_ok();
-        let accepted = proxy.locations.iter().any(accepts).then(|| snapshot.credential(credential)).flatten();
+        if snapshot.revoked.credential(credential) {
+            return Err(Reason::KeyRevoked);
+        }
+        let accepted = proxy.accepts(credential).then(|| snapshot.credential(credential)).flatten();
         accepted.map(|credential| Identity { credential, key: None }).ok_or(Reason::KeyUnknown)
     })
 }

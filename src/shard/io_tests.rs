@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 
 use super::{ArmedStream, Canceller, Driver, Event, Listener, Look, Stream, run, spawn, was_cancelled};
 use crate::{
-    compile::Compiler,
+    compile::{Compiler, Epoch},
     config,
     limits::RING_ENTRIES,
     shard::{
@@ -961,7 +961,8 @@ async fn begin_turns(shard: Rc<Shard>, wake: Event) {
 /// A shard of its own, with nothing configured.
 fn prepare(listeners: Vec<StdListener>) -> shard::Ready {
     let plan = config::parse_text("").expect("an empty file is a configuration").plan;
-    let snapshot = Compiler::default().compile(&plan, &Vec::new());
+    let compiled = Compiler::default().compile(&Arc::new(plan), Epoch::FIRST).expect("it compiles");
+    let snapshot = compiled.snapshot(1, &Vec::new(), &Arc::default());
     let setup = Setup {
         index: 0,
         core: None,

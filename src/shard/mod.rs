@@ -14,6 +14,7 @@ mod record;
 mod state;
 mod sys;
 mod timer;
+mod tunnels;
 mod upstream;
 
 use std::{
@@ -143,6 +144,7 @@ async fn run(
     loop {
         wake.wait().await;
         shard.begin_turn();
+        shard.review_tunnels();
         shard.acknowledge_snapshot();
         if draining.load(Ordering::Acquire) && !shard.is_draining() {
             shard.start_draining();
@@ -187,6 +189,7 @@ async fn tick(shard: Rc<Shard>, ticker: Event) {
         let now = shard.clock.advance();
         shard.cells.beat();
         shard.refresh_date();
+        shard.review_tunnels();
         shard.acknowledge_snapshot();
         shard.deadlines.expire(now);
         if now.wrapping_sub(swept) >= SWEEP_TICKS {

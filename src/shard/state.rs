@@ -20,6 +20,7 @@ use super::{
     record::Log,
     sys,
     timer::Deadlines,
+    tunnels::Tunnels,
     upstream::Pools,
 };
 use crate::{
@@ -59,6 +60,7 @@ pub(super) struct Shard {
     pub(super) deadlines: Rc<Deadlines>,
     pub(super) cells: Arc<ShardCells>,
     pub(super) pools: Pools,
+    pub(super) tunnels: Rc<Tunnels>,
     pub(super) log: Option<Log>,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     scratch: RefCell<Scratch>,
@@ -96,6 +98,7 @@ impl Shard {
             deadlines: Rc::default(),
             cells: parts.cells,
             pools: Pools::default(),
+            tunnels: Rc::default(),
             log: parts.ring.map(|ring| Log::new(ring, parts.index)),
             snapshots: RefCell::new(Cache::new(parts.snapshots)),
             scratch: RefCell::new(Scratch {
@@ -142,6 +145,12 @@ impl Shard {
     pub(super) fn acknowledge_snapshot(&self) {
         let generation = self.with_snapshot(|snapshot| snapshot.generation);
         self.cells.acknowledge(generation);
+    }
+
+    /// Cuts tunnels whose keys no longer count.
+    pub(super) fn review_tunnels(&self) {
+        let now = self.clock.wall_millis();
+        self.with_snapshot(|snapshot| self.tunnels.review(snapshot, now));
     }
 
     /// The tick that is `millis` from now.

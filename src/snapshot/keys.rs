@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::types::{Digest, KeyState, Window};
 
 /// Parts of a table: a changed key means one part made anew.
-const PARTS: usize = 256;
+pub const PARTS: usize = 256;
 
 /// One key of one credential.
 #[derive(Debug, Clone)]
@@ -65,14 +65,37 @@ fn next(at: usize, count: usize) -> usize {
     if at + 1 == count { 0 } else { at + 1 }
 }
 
-/// All keys of a snapshot.
-#[derive(Debug)]
+/// All keys of a snapshot. A clone shares every part.
+#[derive(Debug, Clone)]
 pub struct KeyTable {
     parts: Box<[Part]>,
     len: usize,
 }
 
+impl Default for KeyTable {
+    fn default() -> Self {
+        Self { parts: vec![Part::default(); PARTS].into(), len: 0 }
+    }
+}
+
 impl KeyTable {
+    /// Replaces the part of all digests that begin with a byte by one with these entries, which do.
+    pub fn replace_part(&mut self, first: u8, entries: Vec<KeyEntry>) {
+        let at = usize::from(first);
+        self.len = self.len - self.part(first).count() + entries.len();
+        self.parts[at] = part(entries);
+    }
+
+    /// Every key whose digest begins with a byte, in no order.
+    pub fn part(&self, first: u8) -> impl Iterator<Item = &KeyEntry> {
+        self.parts[usize::from(first)].iter().filter_map(|slot| slot.0.as_ref())
+    }
+
+    /// How many parts are the same memory as in another table.
+    pub fn parts_shared_with(&self, other: &Self) -> usize {
+        self.parts.iter().zip(&other.parts).filter(|(one, another)| Arc::ptr_eq(one, another)).count()
+    }
+
     /// Number of keys.
     pub fn len(&self) -> usize {
         self.len
@@ -104,35 +127,18 @@ impl KeyTable {
     }
 }
 
-/// Collects keys for a table.
-pub struct KeyTableBuilder {
-    parts: Vec<Vec<KeyEntry>>,
-    len: usize,
-}
-
-impl Default for KeyTableBuilder {
-    fn default() -> Self {
-        Self { parts: vec![Vec::new(); PARTS], len: 0 }
-    }
-}
-
-impl KeyTableBuilder {
-    /// Adds a key.
-    pub fn add(&mut self, entry: KeyEntry) {
-        self.parts[usize::from(entry.digest[0])].push(entry);
-        self.len += 1;
-    }
-
-    /// The table.
-    pub fn build(self) -> KeyTable {
-        let parts = self.parts.into_iter().map(part).collect();
-        KeyTable { parts, len: self.len }
+impl FromIterator<KeyEntry> for KeyTable {
+    fn from_iter<I: IntoIterator<Item = KeyEntry>>(entries: I) -> Self {
+        let mut parts = vec![Vec::new(); PARTS];
+        entries.into_iter().for_each(|entry| parts[usize::from(entry.digest[0])].push(entry));
+        let len = parts.iter().map(Vec::len).sum();
+        Self { parts: parts.into_iter().map(part).collect(), len }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyEntry, KeyTable, KeyTableBuilder};
+    use super::{KeyEntry, KeyTable};
     use crate::types::{Digest, KeyState, Window};
 
     fn digest(first: u8, last: u8) -> Digest {
@@ -141,18 +147,12 @@ mod tests {
         digest
     }
 
+    fn entry(digest: Digest, credential: u32) -> KeyEntry {
+        KeyEntry { digest, window: Window::ALWAYS, credential, number: 0, state: KeyState::Active }
+    }
+
     fn table(keys: &[(Digest, u32)]) -> KeyTable {
-        let mut builder = KeyTableBuilder::default();
-        for &(digest, credential) in keys {
-            builder.add(KeyEntry {
-                digest,
-                window: Window::ALWAYS,
-                credential,
-                number: 0,
-                state: KeyState::Active,
-            });
-        }
-        builder.build()
+        keys.iter().map(|&(digest, credential)| entry(digest, credential)).collect()
     }
 
     fn credentials(table: &KeyTable, digest: Digest) -> Vec<u32> {
@@ -176,24 +176,29 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_replaced_and_the_others_are_shared() {
+        let before = table(&[(digest(1, 1), 10), (digest(1, 2), 20), (digest(2, 1), 30)]);
+        let mut after = before.clone();
+        after.replace_part(1, vec![entry(digest(1, 3), 40)]);
+        assert_eq!((before.len(), after.len()), (3, 2));
+        assert!(credentials(&after, digest(1, 1)).is_empty());
+        assert_eq!(credentials(&after, digest(1, 3)), [40]);
+        assert_eq!(credentials(&before, digest(1, 1)), [10]);
+        assert_eq!(after.parts_shared_with(&before), 255);
+    }
+
+    #[test]
     fn a_million_keys_take_at_most_128_bytes_each() {
-        let mut builder = KeyTableBuilder::default();
         let mut state = 1_u64;
-        for _ in 0..1_000_000 {
+        let mut random = || {
             let mut digest = [0; 32];
             for word in digest.chunks_exact_mut(8) {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 word.copy_from_slice(&(state >> 16 ^ state).to_le_bytes());
             }
-            builder.add(KeyEntry {
-                digest,
-                window: Window::ALWAYS,
-                credential: 0,
-                number: 0,
-                state: KeyState::Active,
-            });
-        }
-        let table = builder.build();
+            digest
+        };
+        let table: KeyTable = (0..1_000_000).map(|_| entry(random(), 0)).collect();
         assert!(table.bytes() / table.len() <= 128, "{} bytes a key", table.bytes() / table.len());
     }
 }

@@ -7,15 +7,22 @@
 mod keys;
 mod names;
 mod proxies;
+mod revoked;
 mod routes;
+mod rules;
 mod upstreams;
 
 use std::sync::Arc;
 
-pub use keys::{KeyEntry, KeyTable, KeyTableBuilder};
+pub use keys::{KeyEntry, KeyTable, PARTS as KEY_PARTS};
 pub use names::NameSet;
-pub use proxies::{Credential, Location, LocationKind, Proxy, ProxySeries, Serving};
+pub use proxies::{Credential, Location, LocationKind, Proxy, ProxyRules, ProxySeries, Serving};
+pub use revoked::Revoked;
 pub use routes::Routes;
+pub use rules::{
+    BuildBudget, FieldCheck, FieldPattern, LazyCaches, Methods, PathUse, Rule, RuleSet, RuleSetBuilder,
+    RuleSource, ScopeBits,
+};
 pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
 
 pub use crate::protocol::http::HeadLimits;
@@ -34,6 +41,8 @@ pub struct Snapshot {
     pub credentials: Arc<[Option<Credential>]>,
     /// The keys of all proxy credentials.
     pub keys: Arc<KeyTable>,
+    /// What is refused for good, whatever the keys say.
+    pub revoked: Arc<Revoked>,
     /// The targets and their addresses.
     pub upstreams: Arc<[Upstream]>,
     /// Bounds and deadlines for callers.

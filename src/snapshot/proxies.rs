@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{NameSet, UpstreamId};
-use crate::types::{Secret, SeriesId};
+use super::{NameSet, RuleSet, ScopeBits, UpstreamId};
+use crate::types::{Effect, Secret, SeriesId};
 
 /// Whether a proxy serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Proxy {
     pub stripped: Arc<NameSet>,
     /// The fields that the API gets instead, as lines: the target credential.
     pub injected: Secret,
+    /// Who may do what, but for what the caller's own credential says.
+    pub rules: ProxyRules,
     /// The `WWW-Authenticate` lines of its 401 responses (RFC 9110 §11.6.1).
     pub challenge: Box<[u8]>,
     /// What its requests are counted under.
@@ -71,6 +73,34 @@ impl ProxySeries {
     }
 }
 
+impl Proxy {
+    /// Whether the keys of a credential count anywhere.
+    pub fn accepts(&self, credential: u32) -> bool {
+        self.locations.iter().any(|location| location.credentials.binary_search(&credential).is_ok())
+    }
+}
+
+/// The rules that hold for every caller of a proxy.
+#[derive(Debug, Clone)]
+pub struct ProxyRules {
+    /// Those of its target credential.
+    pub target_credential: Arc<RuleSet>,
+    /// Its own.
+    pub proxy: Arc<RuleSet>,
+    /// Those of its target.
+    pub target: Arc<RuleSet>,
+    /// What holds where none of them says anything, nor those of the caller's credential.
+    pub default: Effect,
+}
+
+/// No rules: everything is allowed.
+impl Default for ProxyRules {
+    fn default() -> Self {
+        let none = Arc::<RuleSet>::default();
+        Self { target_credential: none.clone(), proxy: none.clone(), target: none, default: Effect::Allow }
+    }
+}
+
 /// One place where a key may stand.
 #[derive(Debug)]
 pub struct Location {
@@ -100,4 +130,8 @@ pub struct Credential {
     pub name: Box<str>,
     /// The fields that tell the API who calls, as lines.
     pub identity: Box<[u8]>,
+    /// Its rules.
+    pub rules: Arc<RuleSet>,
+    /// The scopes that its consumer holds.
+    pub scopes: ScopeBits,
 }

@@ -1,13 +1,20 @@
-//! The vocabulary that every room shares: why a request ended, secrets, the state of a key, what is counted apart.
+//! The vocabulary that every room shares: why a request ended, secrets, the state of a key, parts of rules, what is
+//! counted apart.
 //!
 //! It imports no other room and does no work.
 
+mod cidr;
 mod key;
+mod pattern;
 mod reason;
+mod rule;
 mod secret;
 mod series;
 
-pub use key::{Digest, KeyState, Window};
+pub use cidr::{Cidr, CidrError};
+pub use key::{Digest, KeyState, Window, digest_from_hex};
+pub use pattern::{Case, Pattern, Shape};
 pub use reason::{Fault, Reason};
+pub use rule::{Effect, Presence, RuleScope};
 pub use secret::Secret;
 pub use series::{Label, SeriesId, SeriesName};

@@ -40,6 +40,9 @@ reasons! {
     /// The connection was switched to another protocol and both sides ended it in their own time.
     Tunnelled = 101 None "tunnelled" "Tunnelled";
 
+    /// The connection was switched to another protocol, and its key stopped counting: both sides were cut off.
+    TunnelCut = 101 Caller "tunnel-cut" "The credential of the tunnel no longer counts";
+
     /// The request line is not what RFC 9112 §3 describes.
     RequestLineInvalid = 400 Caller "request-line-invalid" "The request line is malformed";
     /// The request target has none of the four forms, or bytes that may not stand in one (RFC 9112 §3.2).
@@ -68,6 +71,8 @@ reasons! {
     KeyRetired = 401 Caller "key-retired" "The credential is no longer in use";
     /// The key was revoked.
     KeyRevoked = 401 Caller "key-revoked" "The credential was revoked";
+    /// The rules do not allow the request.
+    Rule = 403 Caller "rule" "The request is not allowed";
     /// No proxy has this alias, host name or id.
     AliasUnknown = 404 Caller "alias-unknown" "Nothing is served at this address";
     /// TRACE would show the target credential to the caller (RFC 9110 §9.3.8).
@@ -142,6 +147,11 @@ impl Reason {
     /// The problem's title: a sentence for people, the same for every occurrence (RFC 9457 §3.1.3).
     pub const fn title(self) -> &'static str {
         self.table().3
+    }
+
+    /// The reason with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.word() == word)
     }
 
     /// Position in `Reason::ALL`, for tables of counters.

@@ -18,6 +18,7 @@ mod limits;
 mod operators;
 mod persistence;
 mod routing;
+mod rules;
 mod slow_sides;
 mod telemetry;
 mod timeouts;

@@ -1,10 +1,10 @@
-//! The keys of one credential as they come together: from its table, from records, from lists of digests.
+//! The keys of one table or one file as they come together.
 //!
-//! The same digest twice is an error that names both places, because two records could disagree about it.
-//! Lists of digests are the exception: they say nothing but "accepted", so a digest that is there already is
-//! left as it is. They are read last, so a record always wins over a list.
+//! The same digest twice in it is an error that names both places, because two records could disagree about it. Lists
+//! of digests are the exception: they say nothing but "accepted". Records of one key in several files are found when
+//! the table of all keys is compiled.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
 
 use ring::digest::{SHA256, digest};
 
@@ -12,7 +12,7 @@ use super::{
     super::{
         Severity,
         outside::Outside,
-        plan::Key,
+        plan::{Key, KeyList},
         raw::{Table, Value},
         report::{Place, Problem, Report},
         value,
@@ -22,14 +22,13 @@ use super::{
 };
 use crate::{
     limits,
-    types::{Digest, KeyState, Window},
+    types::{Digest, Window, digest_from_hex},
 };
 
 /// What has been found so far.
 #[derive(Default)]
 pub(super) struct Keys {
-    keys: Vec<Key>,
-    places: Vec<Place>,
+    keys: Vec<(Key, Place)>,
     by_digest: HashMap<Digest, usize>,
     by_id: HashMap<String, usize>,
 }
@@ -38,7 +37,6 @@ impl Keys {
     /// Makes room for a list.
     pub fn reserve(&mut self, count: usize) {
         self.keys.reserve(count);
-        self.places.reserve(count);
         self.by_digest.reserve(count);
     }
 
@@ -48,10 +46,9 @@ impl Keys {
     }
 
     /// Adds a key that says something about itself; neither its digest nor its id may be there already.
-    pub fn add(&mut self, key: Key, place: Place, report: &Report) -> Result<(), Problem> {
+    pub fn add(&mut self, key: Key, place: Place, locate: &dyn Fn(Place) -> String) -> Result<(), Problem> {
         let at = self.keys.len();
-        let first =
-            |other: usize| self.places.get(other).map_or_else(String::new, |place| report.locate(*place));
+        let first = |other: usize| self.keys.get(other).map_or_else(String::new, |(_, place)| locate(*place));
         if let Some(other) = self.by_digest.get(&key.digest) {
             let message = format!("the same key is already at {}", first(*other));
             return Err(Problem::new(message, "remove one of the two"));
@@ -64,23 +61,14 @@ impl Keys {
             self.by_id.insert(id.clone(), at);
         }
         self.by_digest.insert(key.digest, at);
-        self.keys.push(key);
-        self.places.push(place);
+        self.keys.push((key, place));
         Ok(())
     }
 
-    /// Adds a digest of a list, unless it is there already.
-    pub fn add_digest(&mut self, digest: Digest, place: Place) {
-        if let Entry::Vacant(vacant) = self.by_digest.entry(digest) {
-            vacant.insert(self.keys.len());
-            self.keys.push(Key { id: None, digest, window: Window::ALWAYS, state: KeyState::Active });
-            self.places.push(place);
-        }
-    }
-
-    /// The keys, in the order in which they were added.
-    pub fn into_keys(self) -> Vec<Key> {
-        self.keys
+    /// The keys as a list that stands in a file.
+    pub fn into_list(self, file: &str) -> KeyList {
+        let line = |place: Place| u32::try_from(place.line).unwrap_or(u32::MAX);
+        KeyList::of_records(file, self.keys.into_iter().map(|(key, place)| (key, line(place))).collect())
     }
 }
 
@@ -103,7 +91,8 @@ pub(super) fn read(
     let state =
         table.take("state").and_then(|value| value.convert(report, value::key_state)).unwrap_or_default();
     if let Some(digest) = digest
-        && let Err(problem) = keys.add(Key { id, digest, window, state }, place, report)
+        && let Err(problem) =
+            keys.add(Key { id, digest, window, state }, place, &|place| report.locate(place))
     {
         table.error(problem, report);
     }
@@ -140,7 +129,7 @@ fn verifier(table: &mut Table<'_>, outside: &dyn Outside, report: &mut Report) -
 /// Masked by its caller: what is no digest may be the key itself.
 fn hex(text: &str) -> Result<Digest, Problem> {
     let help = "write the 64 hexadecimal digits that `keyferry hash` prints";
-    value::hex_digest(text.as_bytes()).ok_or_else(|| Problem::new("not a SHA-256 digest", help))
+    digest_from_hex(text.as_bytes()).ok_or_else(|| Problem::new("not a SHA-256 digest", help))
 }
 
 fn plaintext(value: Value<'_>, outside: &dyn Outside, report: &mut Report) -> Verifier {

@@ -5,15 +5,18 @@
 //! leaves this room only if nothing was wrong.
 
 mod access_log;
+mod assert;
 mod directory;
 mod entropy;
 mod field;
 mod host;
 mod key_files;
 mod keys;
+mod pattern;
 mod proxy;
 mod proxy_credential;
 mod record;
+mod rule;
 mod secret;
 mod server;
 mod target;
@@ -54,6 +57,7 @@ pub(super) fn validate(trees: &[Tree<'_>], outside: &dyn Outside, report: &mut R
     }
     let references = References { targets: &targets, credentials: &mut credentials };
     let proxies = proxy::proxies(proxy_tables, references, report);
+    let asserts = assert::asserts(all("assert", &mut roots, report), &credentials.proxy, report);
     credentials.warn_of_unused(report);
     roots.into_iter().for_each(|root| root.finish(report));
     Plan {
@@ -66,7 +70,7 @@ pub(super) fn validate(trees: &[Tree<'_>], outside: &dyn Outside, report: &mut R
         proxy_credentials: credentials.proxy.into_objects(),
         target_credentials: credentials.target.into_objects(),
         proxies,
-        files: Vec::new(),
+        asserts,
     }
 }
 
@@ -125,8 +129,9 @@ fn consumers(tables: Vec<Table<'_>>, report: &mut Report) -> Directory<Consumer>
     for mut table in tables {
         let name = names.claim(&mut table, report);
         let legacy_id = table.take("legacy_id").and_then(|value| value.convert(report, value::name));
+        let scopes = rule::scopes(&mut table, report);
         table.finish(report);
-        let consumer = Consumer { name: name.text.clone(), legacy_id };
+        let consumer = Consumer { name: name.text.clone(), legacy_id, scopes };
         consumers.declare(name, consumer, None);
     }
     consumers

@@ -13,7 +13,7 @@ use super::{
     },
     Credentials,
     directory::Directory,
-    field, host,
+    field, host, rule,
 };
 use crate::limits;
 
@@ -74,6 +74,8 @@ impl Reader<'_> {
             active: field::boolean(&mut table, "active", true, self.report),
             websocket: self.upgrades(&mut table),
             keep_encoded_slash: self.encoded_slash(&mut table),
+            rules: rule::rules(&mut table, self.report),
+            origin: table.origin(self.report),
             route,
         };
         table.finish(self.report);

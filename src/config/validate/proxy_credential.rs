@@ -1,5 +1,7 @@
 //! `[[credential]]` with `type = "proxy"`: what callers present, and where.
 
+use std::sync::Arc;
+
 use super::{
     super::{
         Severity,
@@ -11,6 +13,7 @@ use super::{
     directory::Directory,
     field, key_files,
     keys::{self, Keys},
+    rule,
 };
 
 /// Most places in which one credential is looked for.
@@ -36,6 +39,7 @@ pub(super) fn proxy_credential(
     let mut broken = None;
     let consumer = consumer(table, consumers, &mut broken, report);
     let locations = locations(table, report);
+    let file = table.whole();
     let mut keys = Keys::default();
     let listed = table.take_secret("keys").map(|value| value.list(report)).unwrap_or_default();
     let none_listed = listed.is_empty();
@@ -46,18 +50,19 @@ pub(super) fn proxy_credential(
     }
     let patterns = table.take("key_files").map(|value| value.list(report)).unwrap_or_default();
     let consumer_name = consumer.as_ref().map(|(_, name)| *name);
-    let unreadable = key_files::read(&patterns, consumer_name, &mut keys, outside, report);
+    let inline = (!keys.is_empty()).then(|| Arc::new(keys.into_list(&report.locate(file))));
+    let mut lists: Vec<_> = inline.into_iter().collect();
+    let unreadable = key_files::read(&patterns, consumer_name, &mut lists, outside, report);
     broken = broken.or(unreadable);
-    if keys.is_empty() && none_listed && broken.is_none() {
+    if lists.iter().all(|list| list.is_empty()) && none_listed && broken.is_none() {
         let problem =
             Problem::new("the credential has no keys: nobody can use it", "write keys or key_files");
         table.add(Severity::Warning, problem, report);
     }
     let consumer = consumer.map(|(position, _)| position);
-    Read {
-        credential: ProxyCredential { name: name.to_owned(), consumer, locations, keys: keys.into_keys() },
-        broken,
-    }
+    let rules = rule::rules(table, report);
+    let name = name.to_owned();
+    Read { credential: ProxyCredential { name, consumer, locations, keys: lists, rules }, broken }
 }
 
 fn consumer<'a>(

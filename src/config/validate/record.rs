@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     limits,
-    types::{Digest, Window},
+    types::{Digest, Window, digest_from_hex},
 };
 
 /// Longest name of a member that a diagnostic shows.
@@ -143,7 +143,7 @@ fn digest(verifier: &Verifier<'_>) -> Result<Digest, Wrong> {
     }
     let text = verifier.digest.as_bytes();
     let read = match &*verifier.enc {
-        "hex" => value::hex_digest(text),
+        "hex" => digest_from_hex(text),
         "base64" => base64::digest(text, false),
         "base64url" => base64::digest(text, true),
         _ => return Err(wrong("verifier.enc", "not an encoding", r#"write "hex", "base64" or "base64url""#)),

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -24,6 +25,8 @@ const HEAD_BYTES_MIN: usize = 1024;
 const TARGET_BYTES_MIN: usize = 64;
 /// Most connections that can be asked for; the limit on open files is reached long before.
 const CONNECTIONS_MAX: usize = 10_000_000;
+/// The share of keys or proxies, in percent, that a reload may take away without being forced.
+const SHRINK_LIMIT_DEFAULT: u8 = 20;
 /// Where a file without listeners listens.
 const LISTENER_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
@@ -38,6 +41,8 @@ pub(in super::super) fn include<'a>(main: &'a Tree<'a>, report: &mut Report) -> 
 /// `[server]`.
 pub(super) fn server(table: Option<Table<'_>>, report: &mut Report) -> Server {
     let defaults = Server {
+        data_dir: None,
+        shrink_limit: SHRINK_LIMIT_DEFAULT,
         shards: None,
         driver: Driver::Auto,
         drain_timeout: Duration::from_secs(30),
@@ -48,6 +53,8 @@ pub(super) fn server(table: Option<Table<'_>>, report: &mut Report) -> Server {
     // Its members were checked and read before this file's other tables were.
     table.take("include");
     let server = Server {
+        data_dir: table.take("data_dir").and_then(|value| data_dir(&value, report)),
+        shrink_limit: shrink_limit(&mut table, report),
         shards: field::count_or_auto(&mut table, "shards", (1, limits::SHARDS_MAX), report),
         driver: table.take("driver").and_then(|value| driver(&value, report)).unwrap_or(Driver::Auto),
         drain_timeout: field::duration(&mut table, "drain_timeout", defaults.drain_timeout, report),
@@ -87,6 +94,21 @@ pub(super) fn listeners(
         Some(Admin { address })
     });
     (listeners, admin)
+}
+
+/// A directory; a relative one is relative to the file.
+fn data_dir(value: &Value<'_>, report: &mut Report) -> Option<PathBuf> {
+    let text = value.text(report)?;
+    if text.is_empty() || text.contains('\0') {
+        value.error(Problem::new("not a directory", r#"write one such as "/var/lib/keyferry""#), report);
+        return None;
+    }
+    Some(value.source().base.join(text))
+}
+
+fn shrink_limit(table: &mut Table<'_>, report: &mut Report) -> u8 {
+    let percent = field::count(table, "shrink_limit", SHRINK_LIMIT_DEFAULT.into(), (0, 100), report);
+    u8::try_from(percent).unwrap_or(SHRINK_LIMIT_DEFAULT)
 }
 
 fn driver(value: &Value<'_>, report: &mut Report) -> Option<Driver> {

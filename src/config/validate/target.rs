@@ -10,6 +10,7 @@ use super::{
     },
     field,
     host::{self, Url},
+    rule,
 };
 use crate::limits;
 
@@ -38,6 +39,7 @@ pub(super) fn target(table: &mut Table<'_>, name: &str, report: &mut Report) -> 
             report,
         ),
         timeouts: timeouts(table.take("timeouts").and_then(|value| value.table(report)), report),
+        rules: rule::rules(table, report),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
         raw::{Table, Value},
         report::{Problem, Report},
     },
-    field, secret,
+    field, rule, secret,
     secret::Found,
 };
 use crate::{limits, types::Secret};
@@ -42,7 +42,8 @@ pub(super) fn target_credential(
 ) -> Read {
     let mut reader = Reader { outside, report, broken: None };
     let fields = reader.fields(table);
-    Read { credential: TargetCredential { name: name.to_owned(), fields }, broken: reader.broken }
+    let rules = rule::rules(table, reader.report);
+    Read { credential: TargetCredential { name: name.to_owned(), fields, rules }, broken: reader.broken }
 }
 
 struct Reader<'a> {

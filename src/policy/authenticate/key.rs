@@ -25,9 +25,16 @@ pub(super) fn verify<'s>(
         return Verdict::Refused(Reason::KeyUnknown); // no such key is ever stored
     }
     let digest = digest(key);
+    if snapshot.revoked.key(&digest) {
+        return Verdict::Refused(Reason::KeyRevoked); // before any table can say yes
+    }
     let mut reason = Reason::KeyUnknown;
     for entry in snapshot.keys.find(&digest) {
         if location.credentials.binary_search(&entry.credential).is_err() {
+            continue;
+        }
+        if snapshot.revoked.credential(entry.credential) {
+            reason = Reason::KeyRevoked;
             continue;
         }
         match (usable(entry, now), snapshot.credential(entry.credential)) {
@@ -48,7 +55,7 @@ fn digest(key: &[u8]) -> Digest {
 }
 
 /// Whether a key counts at this moment: by its state, then by its window.
-fn usable(entry: &KeyEntry, now: i64) -> Result<(), Reason> {
+pub(super) fn usable(entry: &KeyEntry, now: i64) -> Result<(), Reason> {
     match entry.state {
         KeyState::Active | KeyState::Deprecated => {}
         KeyState::Pending => return Err(Reason::KeyNotYetValid),

@@ -1,7 +1,10 @@
 //! Who calls: finds the keys that a request presents and the one that its proxy accepts.
 
+mod grant;
 mod key;
 mod present;
+
+pub use grant::Grant;
 
 use key::Verdict;
 use present::Presented;

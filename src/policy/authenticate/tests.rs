@@ -10,8 +10,8 @@ use crate::{
         http::{FieldTable, HeadLimits},
     },
     snapshot::{
-        Callers, Credential, KeyEntry, KeyTableBuilder, Location, LocationKind, NameSet, Proxy, ProxySeries,
-        Routes, Serving, Snapshot, UpstreamId,
+        Callers, Credential, KeyEntry, Location, LocationKind, NameSet, Proxy, ProxyRules, ProxySeries,
+        Revoked, Routes, ScopeBits, Serving, Snapshot, UpstreamId,
     },
     types::{KeyState, Reason, Secret, Window},
 };
@@ -23,18 +23,29 @@ fn digest(key: &str) -> [u8; 32] {
 }
 
 fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
-    let mut table = KeyTableBuilder::default();
-    for &(key, credential, state, window) in keys {
-        table.add(KeyEntry { digest: digest(key), window, credential, number: 0, state });
-    }
-    let credential =
-        |number, name: &str| Some(Credential { number, name: name.into(), identity: Box::default() });
+    let entry = |&(key, credential, state, window): &(&str, u32, KeyState, Window)| KeyEntry {
+        digest: digest(key),
+        window,
+        credential,
+        number: 0,
+        state,
+    };
+    let credential = |number, name: &str| {
+        Some(Credential {
+            number,
+            name: name.into(),
+            identity: Box::default(),
+            rules: Arc::default(),
+            scopes: ScopeBits::default(),
+        })
+    };
     Snapshot {
         generation: 1,
         routes: Arc::new(Routes::default()),
         proxies: Arc::default(),
         credentials: Arc::new([credential(0, "zero"), credential(1, "one")]),
-        keys: Arc::new(table.build()),
+        keys: Arc::new(keys.iter().map(entry).collect()),
+        revoked: Arc::new(Revoked::default()),
         upstreams: Arc::default(),
         callers: Callers {
             head: HeadLimits::default(),
@@ -68,6 +79,7 @@ fn proxy(accepted: &[u32]) -> Proxy {
         ]),
         stripped: Arc::new(NameSet::default()),
         injected: Secret::new(Vec::new()),
+        rules: ProxyRules::default(),
         challenge: Box::default(),
         series: ProxySeries::default(),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Answer, Connection, answer::Style, problem};
 use crate::{
-    policy::{CallerFacts, Denial, FieldSink, Means, Now, Permit, decide, write_request_fields},
+    policy::{CallerFacts, Denial, FieldSink, Grant, Means, Now, Permit, decide, write_request_fields},
     protocol::{
         h1::{HeadWriter, parse_request},
         http::{BodyLength, Method, RequestHead, Version},
@@ -50,6 +50,8 @@ pub(in crate::shard) struct Forward {
     pub(in crate::shard) keep_alive: bool,
     /// Whether the caller asked for WebSocket and the proxy tunnels it.
     pub(in crate::shard) websocket: bool,
+    /// What a tunnel rests on.
+    pub(in crate::shard) grant: Option<Box<Grant>>,
     /// Whether the caller sends its body only when it is told to.
     pub(in crate::shard) expects_continue: bool,
     pub(in crate::shard) request_id: RequestId,
@@ -107,6 +109,7 @@ struct Facts {
     version: Version,
     keep_alive: bool,
     websocket: bool,
+    grant: Option<Box<Grant>>,
     expects_continue: bool,
     request_id: RequestId,
     trace: Trace,
@@ -172,6 +175,7 @@ fn judge(
         version: head.version,
         keep_alive: head.keep_alive,
         websocket,
+        grant: websocket.then(|| Grant::of(&permit).map(Box::new)).flatten(),
         expects_continue: head.expects_continue,
         request_id,
         trace,
@@ -295,6 +299,7 @@ fn complete(connection: &mut Connection, mut inbound: Buffer, rewritten: Rewritt
         version: forward.version,
         keep_alive: forward.keep_alive,
         websocket: forward.websocket,
+        grant: forward.grant,
         expects_continue: forward.expects_continue,
         request_id,
         trace: forward.trace,

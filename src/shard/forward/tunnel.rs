@@ -36,6 +36,10 @@ pub(super) async fn tunnel(
     let (Ok(to_caller), (Ok(mut from_api), Ok(to_api))) = (connection.stream.duplicate(), api) else {
         return Reason::UpstreamClosed;
     };
+    let ends = [connection.stream.fd(), upstream.stream.fd()];
+    let tunnels = &connection.shard.tunnels;
+    let membership = exchange.grant.as_deref().map(|grant| tunnels.enter(grant.clone(), ends));
+    connection.shard.review_tunnels();
     let Connection { deadline: caller_deadline, stream: caller, shard, inbound, .. } = connection;
     let watch = Watch {
         shard,
@@ -50,6 +54,9 @@ pub(super) async fn tunnel(
     let up = pin!(carry(caller, to_api, inbound.take(), &watch));
     let down = pin!(carry(&mut from_api, to_caller, first, &watch));
     join(up, down).await;
+    if membership.is_some_and(|membership| membership.was_cut()) {
+        return Reason::TunnelCut;
+    }
     if watch.gave_up() { Reason::UpstreamStalled } else { Reason::Tunnelled }
 }
 

@@ -1,0 +1,2 @@
+//! What rules cost: placeholder for the build.
+fn main() {}

@@ -1,0 +1,215 @@
+//! What is remembered of files from one load to the next: how they looked, so that an unchanged list of keys is not
+//! read again, and which of them could be read, so that one that disappears is not taken for an empty one.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{File, Metadata},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use zeroize::Zeroizing;
+
+use super::{key_list::KeyList, report::Problem};
+
+/// A file that changed this short a time before it was read may change again without looking any different: file
+/// systems stamp files with a clock of a few milliseconds.
+const STAMP_TRUSTED_AFTER_MILLIS: i64 = 100;
+
+/// How often a file is read again that changed while it was read.
+const READ_ATTEMPTS: usize = 3;
+
+/// How a file looks from outside. Two that are equal are the same content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of a file, symbolic links followed; none if there is no such file.
+    pub fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|found| Self::from(&found))
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn is_old_at(&self, now_millis: i64) -> bool {
+        let (seconds, nanos) = self.modified.max(self.changed);
+        let millis = seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000);
+        now_millis.saturating_sub(millis) >= STAMP_TRUSTED_AFTER_MILLIS
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(found: &Metadata) -> Self {
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+            bytes: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
+}
+
+/// A file of keys, read and checked. What was found wrong in it is found again for as long as it does not change.
+#[derive(Debug)]
+pub(super) struct KeyFile {
+    pub list: Arc<KeyList>,
+    /// Line (0 is the whole file), member, and what is wrong there; errors.
+    pub wrong: Vec<(usize, Option<String>, Problem)>,
+    /// Keys that had expired when it was read.
+    pub expired: usize,
+    /// How many records name each consumer, up to a bound; `None` are those that name none.
+    pub consumers: BTreeMap<Option<String>, usize>,
+}
+
+struct Kept {
+    stamp: Stamp,
+    trusted: bool,
+    file: Arc<KeyFile>,
+}
+
+/// The memory of a [`super::Loader`].
+#[derive(Default)]
+pub(super) struct Files {
+    lists: HashMap<PathBuf, Kept>,
+    /// As they looked in this load.
+    seen: HashMap<PathBuf, Stamp>,
+    /// Files that could not be read in this load, and why.
+    missing: BTreeMap<PathBuf, String>,
+    /// What `seen` and `missing` were when the configuration was taken that is served now.
+    accepted: Option<(HashMap<PathBuf, Stamp>, Vec<PathBuf>)>,
+    /// Files of keys that were read rather than remembered, in this load.
+    lists_read: usize,
+    /// Whether what is gone or empty now is meant to be.
+    forced: bool,
+}
+
+impl Files {
+    /// Forgets the load before, but not what its files held.
+    pub fn begin(&mut self, force: bool) {
+        self.forced = force;
+        self.seen.clear();
+        self.missing.clear();
+        self.lists_read = 0;
+    }
+
+    /// What was loaded last is what is served now.
+    pub fn accept(&mut self) {
+        self.lists.retain(|path, _| self.seen.contains_key(path));
+        self.accepted = Some((self.seen.clone(), self.missing.keys().cloned().collect()));
+    }
+
+    /// Files that could be read for the configuration that is served, and cannot be read now.
+    pub fn lost(&self) -> Vec<(&Path, &str)> {
+        let Some((_, missing_before)) = self.accepted.as_ref().filter(|_| !self.forced) else {
+            return Vec::new();
+        };
+        let lost = self.missing.iter().filter(|(path, _)| !missing_before.contains(path));
+        lost.map(|(path, sentence)| (path.as_path(), sentence.as_str())).collect()
+    }
+
+    /// Every file that was read, as it looked then.
+    pub fn seen(&self) -> &HashMap<PathBuf, Stamp> {
+        &self.seen
+    }
+
+    /// How many files of keys were read rather than remembered.
+    pub fn lists_read(&self) -> usize {
+        self.lists_read
+    }
+
+    /// Remembers that a file, or what a pattern names, is not there.
+    pub fn miss(&mut self, path: &Path, sentence: &str) {
+        self.missing.insert(path.to_path_buf(), sentence.to_owned());
+    }
+
+    /// The content of a file.
+    pub fn read(&mut self, path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, String> {
+        let read = read_settled(path, bytes_max).and_then(|(bytes, stamp)| {
+            self.seen.insert(path.to_path_buf(), stamp);
+            self.refuse_emptied(path, stamp).map(|()| bytes)
+        });
+        read.inspect_err(|sentence| self.miss(path, sentence))
+    }
+
+    /// The list of keys in a file: remembered, if the file looks as it did.
+    pub fn key_file(
+        &mut self,
+        path: &Path,
+        bytes_max: u64,
+        now_millis: i64,
+        parse: &dyn Fn(&[u8]) -> KeyFile,
+    ) -> Result<Arc<KeyFile>, String> {
+        let stamp = Stamp::of(path);
+        if let (Some(kept), Some(stamp)) = (self.lists.get(path), stamp)
+            && kept.trusted
+            && kept.stamp == stamp
+        {
+            self.seen.insert(path.to_path_buf(), stamp);
+            return Ok(Arc::clone(&kept.file));
+        }
+        let bytes = self.read(path, bytes_max)?;
+        self.lists_read += 1;
+        let file = Arc::new(parse(&bytes));
+        if let Some(&stamp) = self.seen.get(path) {
+            let kept = Kept { stamp, trusted: stamp.is_old_at(now_millis), file: Arc::clone(&file) };
+            self.lists.insert(path.to_path_buf(), kept);
+        }
+        Ok(file)
+    }
+
+    /// A file that was emptied is about to be written again, or was destroyed: nobody empties one to say something.
+    fn refuse_emptied(&self, path: &Path, stamp: Stamp) -> Result<(), String> {
+        let before = self.accepted.as_ref().and_then(|(seen, _)| seen.get(path));
+        if !self.forced && stamp.bytes == 0 && before.is_some_and(|before| before.bytes > 0) {
+            return Err("it is empty now, and was not before".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A file's content and the stamp that belongs to it.
+fn read_settled(path: &Path, bytes_max: u64) -> Result<(Zeroizing<Vec<u8>>, Stamp), String> {
+    for _ in 0..READ_ATTEMPTS {
+        let (bytes, before, after) = read_once(path, bytes_max)?;
+        if before == after {
+            return Ok((bytes, before));
+        }
+    }
+    Err("it is being written at this moment".to_owned())
+}
+
+fn read_once(path: &Path, bytes_max: u64) -> Result<(Zeroizing<Vec<u8>>, Stamp, Stamp), String> {
+    let mut file = File::open(path).map_err(|error| sentence(&error))?;
+    let stamp = |file: &File| file.metadata().map(|found| Stamp::from(&found));
+    let before = stamp(&file).map_err(|error| sentence(&error))?;
+    // Reserved up front: a buffer that grows leaves copies of a secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(before.bytes.min(bytes_max) as usize + 1));
+    let count =
+        file.by_ref().take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| sentence(&error))?;
+    if count as u64 > bytes_max {
+        return Err(format!("it is larger than {bytes_max} bytes"));
+    }
+    let after = stamp(&file).map_err(|error| sentence(&error))?;
+    Ok((bytes, before, after))
+}
+
+pub(super) fn sentence(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "it may not be read by this user".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => format!("it cannot be read: {error}"),
+    }
+}

@@ -1,0 +1,14 @@
+//! The control plane's clock: the time of day, for records and reports.
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// The time of day as RFC 3339 writes it.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place of the control plane that asks for the time of day"
+)]
+pub(super) fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    let now = now.replace_millisecond(now.millisecond()).unwrap_or(now);
+    now.format(&Rfc3339).unwrap_or_default()
+}

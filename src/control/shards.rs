@@ -1,0 +1,66 @@
+//! Looking after the shards: letting them drain, and noticing when one stands still.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
+use tracing::{error, info, warn};
+
+use super::{Publisher, Signals, Status, work::Inner};
+
+/// How often it is looked whether callers are left while the gateway drains.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a shard's loop may stand still before that is an error: deadlines come ten times a second.
+const STALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Lets requests that are under way finish, within bounds.
+pub(super) async fn drain(control: &Inner, signals: &mut Signals) {
+    let limit = control.compiled.plan.server.drain_timeout;
+    let publisher = &control.publisher;
+    info!(connections = publisher.connections(), limit = ?limit, "draining");
+    control.status.set_draining();
+    publisher.drain();
+    let deadline = Instant::now() + limit;
+    let mut look = interval(DRAIN_INTERVAL);
+    while publisher.connections() > 0 {
+        tokio::select! {
+            () = signals.end() => {
+                warn!("ended by a second signal");
+                break;
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                warn!(connections = publisher.connections(), "the time to drain is over");
+                break;
+            }
+            _ = look.tick() => {}
+        }
+    }
+    info!("ended");
+}
+
+/// Notices shards whose loop does not turn: monoio hides persistent errors of the kernel interface, and one
+/// task that never waits would stop a shard without a word.
+#[derive(Default)]
+pub(super) struct StallWatch {
+    seen: Vec<(u64, Option<Instant>)>,
+}
+
+impl StallWatch {
+    pub(super) fn look(&mut self, publisher: &Publisher, status: &Status) {
+        let beats = publisher.heartbeats();
+        self.seen.resize(beats.len(), (0, None));
+        let now = Instant::now();
+        let mut stalled = false;
+        for (shard, (beat, seen)) in beats.into_iter().zip(&mut self.seen).enumerate() {
+            let since = match seen.1 {
+                Some(since) if seen.0 == beat => since,
+                _ => now,
+            };
+            *seen = (beat, Some(since));
+            if now - since >= STALL_LIMIT {
+                stalled = true;
+                error!(shard, seconds = (now - since).as_secs(), "a shard does not respond");
+            }
+        }
+        status.set_stalled(stalled);
+    }
+}

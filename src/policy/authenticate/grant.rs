@@ -1,0 +1,48 @@
+//! What a tunnel was let in for, so that it can be asked later whether that still holds.
+
+use super::key::usable;
+use crate::{
+    policy::Permit,
+    snapshot::{Serving, Snapshot},
+    types::{Digest, Reason},
+};
+
+/// The key that a tunnel was opened with, and the proxy that took it.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    digest: Digest,
+    credential: u32,
+    proxy: Box<str>,
+}
+
+impl Grant {
+    /// What a permit rests on; none if it rests on no key.
+    pub fn of(permit: &Permit<'_, '_>) -> Option<Self> {
+        let key = permit.identity().key?;
+        Some(Self { digest: key.digest, credential: key.credential, proxy: permit.proxy().label.clone() })
+    }
+
+    /// Whether the key would be accepted by the proxy now; until when, in milliseconds since the Unix epoch, it will
+    /// be if nothing else changes.
+    ///
+    /// # Errors
+    ///
+    /// The reason why a request with it would be refused.
+    pub fn holds(&self, snapshot: &Snapshot, now: i64) -> Result<i64, Reason> {
+        if snapshot.revoked.key(&self.digest) || snapshot.revoked.credential(self.credential) {
+            return Err(Reason::KeyRevoked);
+        }
+        let name = self.proxy.as_bytes();
+        let routed = snapshot.routes.by_segment(name).or_else(|| snapshot.routes.by_host(name));
+        let proxy = routed.and_then(|index| snapshot.proxy(index)).ok_or(Reason::AliasUnknown)?;
+        if proxy.serving != Serving::Yes {
+            return Err(Reason::ProxyInactive);
+        }
+        if !proxy.accepts(self.credential) {
+            return Err(Reason::KeyUnknown);
+        }
+        let entry = snapshot.keys.find(&self.digest).find(|entry| entry.credential == self.credential);
+        let entry = entry.ok_or(Reason::KeyUnknown)?;
+        usable(entry, now).map(|()| entry.window.expires)
+    }
+}
