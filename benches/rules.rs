@@ -5,11 +5,11 @@
 
 mod common;
 
-use std::{fmt::Write as _, hint::black_box};
+use std::{fmt::Write as _, hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use keyferry::{
-    compile::{Compiler, RuleCache},
+    compile::{Compiler, Epoch, RuleCache},
     config::{parse_text, plan::Plan},
     policy::{Means, Now, RuleMemory, Unwatched, decide_as},
     protocol::{
@@ -51,17 +51,18 @@ fn plan(count: usize, pattern: fn(usize) -> String) -> Plan {
     parse_text(&text).expect("the configuration is right").plan
 }
 
-fn snapshot(plan: &Plan) -> Snapshot {
-    Compiler::default().compile(plan, &common::addresses())
+fn snapshot(plan: Plan) -> Snapshot {
+    let compiled = Compiler::default().compile(&Arc::new(plan), Epoch::FIRST).expect("it compiles");
+    compiled.snapshot(1, &common::addresses(), &Arc::default())
 }
 
 fn deciding(c: &mut Criterion) {
     let mut group = c.benchmark_group("decide");
-    let none = snapshot(&plan(0, |_| String::new()));
+    let none = snapshot(plan(0, |_| String::new()));
     decision(&mut group, "no rules", &none, "/v1/items/r0/details/42", true);
     for (name, pattern, path) in SORTS {
         for count in COUNTS {
-            let snapshot = snapshot(&plan(count, pattern));
+            let snapshot = snapshot(plan(count, pattern));
             decision(&mut group, &format!("{count} {name}, hit"), &snapshot, &path(count / 2), true);
             decision(&mut group, &format!("{count} {name}, miss"), &snapshot, &path(5_000), false);
         }

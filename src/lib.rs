@@ -22,7 +22,7 @@
 //! | [`explain`] | what operators ask of a decision: how it comes about, and whether it is as they assert |
 //! | [`control`] | the control thread: publishing, name resolution, signals, drain |
 //! | [`shard`] | the data plane: one event loop for each core |
-//! | [`telemetry`] | counters of each shard, and their totals |
+//! | [`telemetry`] | what each shard counts and logs, and the totals |
 //! | [`admin`] | the admin listener |
 //! | [`cli`] | one file for each subcommand |
 //! | [`run`] | the composition root |
