@@ -29,6 +29,7 @@ use keyferry::{
         http::{FieldTable, HeadLimits},
     },
     snapshot::{Serving, Snapshot},
+    store::Revocations,
     types::Secret,
 };
 
@@ -218,8 +219,10 @@ fn a_plan_shows_nothing() {
     shows_nothing("a plan", &format!("{:?} {:#?}", loaded.plan, loaded.plan));
     let shown = format!("{:?}", loaded.diagnostics);
     shows_nothing("its findings", &shown);
-    let (doubts, failures) =
-        (config::lint(&loaded.plan), failed_asserts(&loaded.plan, &rehearsal(&loaded.plan)));
+    let plan = Arc::new(loaded.plan);
+    let compiled = Compiler::default().compile(&plan, Epoch::FIRST).expect("it compiles");
+    let rehearsal = rehearsal(&compiled, &Revocations::default());
+    let (doubts, failures) = (config::lint(&plan), failed_asserts(&plan, &rehearsal));
     assert!(
         !doubts.is_empty() && failures.len() == 1,
         "a secret in a pattern is doubted, and the assert is wrong"

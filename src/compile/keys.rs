@@ -61,6 +61,8 @@ pub struct KeyChanges {
     pub of_credentials: BTreeMap<u32, KeyCounts>,
     /// Keys that the files call revoked, of the parts that changed.
     pub revoked: Vec<RevokedKey>,
+    /// Numbers of keys that belonged to others before: what was counted under them is not theirs.
+    pub recycled: Vec<u32>,
     /// How many keys there were before.
     pub before: usize,
 }
@@ -111,6 +113,7 @@ impl Keys {
             self.table = Arc::new(table);
         }
         self.sources = sources;
+        changes.recycled = self.numbers.take_recycled();
         Ok(changes)
     }
 

@@ -12,6 +12,7 @@
 
 mod clock;
 mod command;
+mod keys;
 mod measure;
 mod publish;
 mod reload;
@@ -28,6 +29,7 @@ pub use command::{
     Command, CommandQueue, Commands, ReloadReport, ReloadResult, Revoke, RevokeRefusal, RevokeReport,
     commands,
 };
+pub use keys::{KeyLine, KeyPage, KeyQuery};
 pub use measure::measure;
 pub use publish::{Publisher, ShardLink};
 pub use reload::{Builder, Built, Outcome};

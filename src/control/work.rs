@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Builder, Building, Built, Command, Outcome, Publisher, ReloadReport, ReloadResult, Revoke, RevokeRefusal,
-    RevokeReport, Status, clock, resolve::resolve_new, revoke,
+    RevokeReport, Status, clock, keys, resolve::resolve_new, revoke,
 };
 use crate::{
     compile::{Addresses, Compiled, Epoch},
@@ -191,6 +191,7 @@ impl Work {
     fn apply(&mut self, compiled: Arc<Compiled>, addresses: Addresses) {
         keep_revoked(&mut self.control.revocations, &compiled);
         self.control.status.set_revocations(self.control.revocations.counts());
+        self.control.status.telemetry().forget_keys(&compiled.key_changes.recycled);
         self.control.compiled = compiled;
         self.control.addresses = addresses;
         self.control.revoked = self.control.compiled.revoked(&self.control.revocations);
@@ -233,6 +234,10 @@ impl Work {
         match command {
             Command::Reload { force, reply } if has_files => self.want("command", force, Some(reply)),
             Command::Reload { reply, .. } => drop(reply),
+            Command::Keys { query, reply } => {
+                let Inner { compiled, revocations, status, .. } = &self.control;
+                let _ = reply.send(keys::list(&query, compiled, revocations, status.telemetry()));
+            }
             Command::Revoke { what, reply } => match self.revoke(&what).await {
                 Ok(report) => {
                     let generation = report.generation;

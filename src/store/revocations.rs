@@ -209,6 +209,11 @@ impl Revocations {
         self.keys.keys().copied()
     }
 
+    /// Whether a key was revoked.
+    pub fn key(&self, digest: &Digest) -> bool {
+        self.keys.contains_key(digest)
+    }
+
     /// Whether a credential was revoked.
     pub fn credential(&self, name: &str) -> bool {
         self.credentials.contains(name)

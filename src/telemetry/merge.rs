@@ -75,6 +75,14 @@ impl Telemetry {
         self.shards.iter().map(|cells| cells.last_used.of(key)).max().filter(|millis| *millis > 0)
     }
 
+    /// Forgets when keys with these numbers were last used: they are other keys now. No shard may be using a number in
+    /// its old meaning any more.
+    pub fn forget_keys(&self, numbers: &[u32]) {
+        for cells in &self.shards {
+            numbers.iter().for_each(|number| cells.last_used.forget(*number));
+        }
+    }
+
     /// Adds up what all shards have counted; `elapsed` is the time since the call before.
     pub fn merge(&self, elapsed: Duration) {
         self.merged.lock().unwrap_or_else(PoisonError::into_inner).merge(&self.shards, elapsed);
