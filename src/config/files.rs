@@ -2,7 +2,7 @@
 //! read again, and which of them could be read, so that one that disappears is not taken for an empty one.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{File, Metadata},
     io::{self, Read},
     os::unix::fs::MetadataExt,
@@ -87,8 +87,10 @@ pub(super) struct Files {
     seen: HashMap<PathBuf, Stamp>,
     /// Files that could not be read in this load, and why.
     missing: BTreeMap<PathBuf, String>,
-    /// What `seen` and `missing` were when the configuration was taken that is served now.
-    accepted: Option<(HashMap<PathBuf, Stamp>, Vec<PathBuf>)>,
+    /// Patterns that named a file in this load.
+    named: HashSet<PathBuf>,
+    /// What `seen` and `named` were when the configuration was taken that is served now.
+    accepted: Option<(HashMap<PathBuf, Stamp>, HashSet<PathBuf>)>,
     /// Files of keys that were read rather than remembered, in this load.
     lists_read: usize,
     /// Whether what is gone or empty now is meant to be.
@@ -101,21 +103,23 @@ impl Files {
         self.forced = force;
         self.seen.clear();
         self.missing.clear();
+        self.named.clear();
         self.lists_read = 0;
     }
 
     /// What was loaded last is what is served now.
     pub fn accept(&mut self) {
         self.lists.retain(|path, _| self.seen.contains_key(path));
-        self.accepted = Some((self.seen.clone(), self.missing.keys().cloned().collect()));
+        self.accepted = Some((self.seen.clone(), self.named.clone()));
     }
 
     /// Files that could be read for the configuration that is served, and cannot be read now.
     pub fn lost(&self) -> Vec<(&Path, &str)> {
-        let Some((_, missing_before)) = self.accepted.as_ref().filter(|_| !self.forced) else {
+        let Some((seen, named)) = self.accepted.as_ref().filter(|_| !self.forced) else {
             return Vec::new();
         };
-        let lost = self.missing.iter().filter(|(path, _)| !missing_before.contains(path));
+        let was_there = |path: &PathBuf| seen.contains_key(path) || named.contains(path);
+        let lost = self.missing.iter().filter(|(path, _)| was_there(path));
         lost.map(|(path, sentence)| (path.as_path(), sentence.as_str())).collect()
     }
 
@@ -134,6 +138,11 @@ impl Files {
     /// How many files of keys were read rather than remembered.
     pub fn lists_read(&self) -> usize {
         self.lists_read
+    }
+
+    /// Remembers that a pattern named a file.
+    pub fn find(&mut self, pattern: &Path) {
+        self.named.insert(pattern.to_path_buf());
     }
 
     /// Remembers that a file, or what a pattern names, is not there.

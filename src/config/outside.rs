@@ -79,7 +79,7 @@ impl Outside for Disk<'_> {
         let found = files_of(base, pattern);
         match &found {
             Ok(paths) if paths.is_empty() => self.files.borrow_mut().miss(&named, "it names no file"),
-            Ok(_) => {}
+            Ok(_) => self.files.borrow_mut().find(&named),
             Err(sentence) => self.files.borrow_mut().miss(&named, sentence),
         }
         found
