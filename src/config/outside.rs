@@ -79,7 +79,8 @@ impl Outside for Disk<'_> {
         let found = files_of(base, pattern);
         match &found {
             Ok(paths) if paths.is_empty() => self.files.borrow_mut().miss(&named, "it names no file"),
-            Ok(_) => self.files.borrow_mut().find(&named),
+            Ok(_) if is_pattern(pattern) => self.files.borrow_mut().find(&named),
+            Ok(_) => {} // whether the file is there shows when it is read
             Err(sentence) => self.files.borrow_mut().miss(&named, sentence),
         }
         found
