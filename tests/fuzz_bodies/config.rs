@@ -1,7 +1,9 @@
-//! A configuration of any text gives a plan or diagnostics, and never a panic.
+//! A configuration of any text gives a plan or diagnostics, and never a panic; nor does what is made of the plan.
 
 pub fn run(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = keyferry::config::parse_text(text);
+        let Ok(loaded) = keyferry::config::parse_text(text) else { return };
+        let _ = keyferry::config::lint(&loaded.plan);
+        let _ = keyferry::explain::failed_asserts(&loaded.plan, &keyferry::explain::rehearsal(&loaded.plan));
     }
 }
