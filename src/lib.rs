@@ -3,7 +3,7 @@
 #![doc = "# Flow"]
 //!
 //! ```text
-//!  TOML files ─┐                               ┌─ shard 0: accept → parse → route → authenticate
+//!  TOML files ─┐                               ┌─ shard 0: accept → parse → route → authenticate → authorise
 //!              ├─ load → validate → compile → Snapshot        → inject → forward → record
 //!              ┘      (control thread)   (arc-swap) └─ shard N: the same, nothing shared but the snapshot
 //! ```

@@ -176,18 +176,21 @@ pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
 pub const PATTERN_NESTING_MAX: u32 = 64;
 /// Size of one pattern as a list of states: what a repetition such as `(a{1000}){1000}` runs into.
 pub const PATTERN_STATES_BYTES_MAX: usize = 512 * 1024;
-/// Size of all path patterns of one proxy, target or credential as one list of states. A lazy automaton passes
-/// over all of it for each byte whose outcome it does not remember.
+/// Size of all patterns of one proxy, target or credential as lists of states. A lazy automaton of paths passes over
+/// all of its list for each byte whose outcome it does not remember.
 pub const RULES_STATES_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Size of the automaton of all path patterns of one proxy, target or credential; a larger one is lazy.
 pub const AUTOMATON_PATHS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Size of the automaton of one header or query pattern; a larger one is lazy.
 pub const AUTOMATON_FIELD_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of automata that are built in one compilation, failed attempts included; what comes after is lazy. At
-/// some 30 MiB a second this bounds the time that a reload takes.
-pub const AUTOMATA_BUILT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of automata that are built in one compilation, each failed attempt counted as if it had succeeded; what
+/// comes after is lazy. It bounds the time that a reload takes to about three seconds of one core.
+pub const AUTOMATA_BUILT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// What a lazy automaton remembers on one shard.
 pub const LAZY_CACHE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What a lazy automaton may add to that for one text, at some 0.4 s a MiB. A text that asks for more, which takes
+/// both unusual patterns and a hostile or very long text, is not followed to its end and the request is denied.
+pub const LAZY_WORK_BYTES_MAX: usize = 256 * 1024;
 /// Lazy automata of which a shard remembers something; the one that was not used for longest is forgotten.
 pub const LAZY_CACHES_MAX: usize = 32;
 /// `[[assert]]` tables.

@@ -137,8 +137,17 @@ const ACCEPTED: Kind = Kind {
     },
     answer: "HTTP/1.1 200 ",
 };
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     ACCEPTED,
+    Kind {
+        name: "a GET that the rules deny",
+        request: || {
+            format!(
+                "GET /crm/v2/list?limit=%310&all HTTP/1.1\r\nHost: gw.example\r\nX-API-Key: {KEY}\r\n\r\n"
+            )
+        },
+        answer: "HTTP/1.1 403 ",
+    },
     Kind {
         name: "a GET that is refused",
         request: || {
@@ -215,13 +224,33 @@ fn latin(bytes: &[u8]) -> String {
 
 // --- the gateway and its API -------------------------------------------------------------------
 
+/// Every sort of check, and a pattern that is too large for an automaton that is made beforehand.
+const RULES: &str = r#"
+default_rule_effect = "deny"
+[[proxy.rule]]
+effect = "allow"
+path = "^/v2/"
+[[proxy.rule]]
+effect = "allow"
+path = '^/chunke[a-d]$'
+headers = [{ name = "^host$", value = '\.example$' }]
+[[proxy.rule]]
+effect = "deny"
+path = '^/.*a[a-z/]{30}$'
+[[proxy.rule]]
+effect = "deny"
+query = [{ name = "^all$" }, { name = "^limit$", value = '^\d+$' }]
+source = ["127.0.0.0/8"]
+"#;
+
 /// Starts a gateway with one shard on a thread of this process, for as long as the process lives.
 fn start(driver: &'static str) -> SocketAddr {
     start_with(driver, "")
 }
 
 fn start_with(driver: &'static str, more: &str) -> SocketAddr {
-    let config = Config { more: more.into(), ..Config::to_url(&format!("http://{}", api())) };
+    let config =
+        Config { proxy: RULES.into(), more: more.into(), ..Config::to_url(&format!("http://{}", api())) };
     let text = config.text(driver);
     let loaded = keyferry::config::load_text(&text, "test.toml", Path::new("."), &|_| None)
         .unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));

@@ -257,8 +257,11 @@ fn the_bounds_on_rules_are_errors_that_name_the_rule() {
         "{absent:#?}"
     );
     let heavy = errors(&rules(120, &|at| format!("path = '{at}[ab]{{2000}}'")));
-    let expected = "up to here the path patterns of these rules stand for too many states";
+    let expected = "up to here the patterns of these rules stand for too many states";
     assert!(heavy.len() == 1 && heavy[0].contains(expected), "{heavy:#?}");
+    let fields =
+        errors(&rules(120, &|at| format!("headers = [{{ name = 'a', value = '{at}[ab]{{2000}}' }}]")));
+    assert!(fields.len() == 1 && fields[0].contains("headers = …: up to here"), "{fields:#?}");
     let long = errors(&rules(1, &|_| format!("path = \"{}\"", "a".repeat(4097))));
     assert!(long[0].contains("the pattern is longer than 4096 bytes") && long[0].len() < 300, "{long:#?}");
     let checks = "{ name = \"a\" }, ".repeat(17);

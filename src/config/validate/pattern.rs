@@ -61,8 +61,8 @@ const HELP: &str =
     r"write one such as '^/v2/'; a \ in front of . + * ? ( ) [ ] { } | ^ $ takes them as they are";
 
 fn weigh(pattern: &Pattern) -> Result<usize, Problem> {
-    if *pattern.line_shape() != Shape::Other {
-        return Ok(0);
+    if *pattern.text_shape() != Shape::Other {
+        return Ok(0); // compared as a text
     }
     let config = Config::new()
         .utf8(false)

@@ -74,8 +74,8 @@ fn rule(mut table: Table<'_>, budget: &mut Budget, report: &mut Report) -> Optio
     let effect = effect.and_then(|value| field::choice(&value, &EFFECTS, report));
     let methods = members(&mut table, "methods", limits::RULE_MEMBERS_MAX, method, report);
     let path = table.take("path").and_then(|value| path(&value, budget, report));
-    let headers = checks(&mut table, "headers", Case::Ignored, report);
-    let query = checks(&mut table, "query", Case::Counts, report);
+    let headers = checks(&mut table, "headers", Case::Ignored, budget, report);
+    let query = checks(&mut table, "query", Case::Counts, budget, report);
     let source = members(&mut table, "source", limits::RULE_MEMBERS_MAX, source, report);
     let scopes = scopes(&mut table, report);
     let priority = field::count(&mut table, "priority", 0, (0, limits::RULE_PRIORITY_MAX), report);
@@ -139,29 +139,34 @@ fn path(value: &Value<'_>, budget: &mut Budget, report: &mut Report) -> Option<P
         }
         None => (pattern::either(value, Case::Counts, false, report)?, Presence::MustExist),
     };
-    budget.take(value, &found, presence, report);
+    budget.take_states(value, found.bytes, report);
+    budget.take_absent(value, &found, presence, report);
     Some(PathCheck { pattern: found.pattern, presence })
 }
 
 impl Budget {
-    /// Says at which rule it is used up, once.
-    fn take(&mut self, value: &Value<'_>, found: &Weighed, presence: Presence, report: &mut Report) {
+    /// Says at which pattern it is used up, once.
+    fn take_states(&mut self, value: &Value<'_>, bytes: usize, report: &mut Report) {
         let before = self.states;
-        self.states += found.bytes;
+        self.states += bytes;
         if self.states > limits::RULES_STATES_BYTES_MAX && before <= limits::RULES_STATES_BYTES_MAX {
             let help = "use more patterns that are plain text behind ^, or fewer repetitions";
-            let message = "up to here the path patterns of these rules stand for too many states";
+            let message = "up to here the patterns of these rules stand for too many states";
             value.error(Problem::new(message, help), report);
         }
-        // A pattern that matches every path is never missing: such a rule needs no place.
-        let counts = presence == Presence::MustAbsent && *found.pattern.line_shape() != Shape::Any;
-        self.absent += usize::from(counts);
-        if counts && self.absent == limits::RULES_PATH_ABSENT_MAX + 1 {
+    }
+
+    /// The same for rules whose path must be absent. A pattern that matches every path is never missing: such a
+    /// rule needs no place.
+    fn take_absent(&mut self, value: &Value<'_>, found: &Weighed, presence: Presence, report: &mut Report) {
+        if presence == Presence::MustExist || *found.pattern.line_shape() == Shape::Any {
+            return;
+        }
+        self.absent += 1;
+        if self.absent == limits::RULES_PATH_ABSENT_MAX + 1 {
             let most = limits::RULES_PATH_ABSENT_MAX;
-            value.error(
-                Problem::plain(format!("more than {most} of these rules have a path that must_absent")),
-                report,
-            );
+            let message = format!("more than {most} of these rules have a path that must_absent");
+            value.error(Problem::plain(message), report);
         }
     }
 }
@@ -172,7 +177,13 @@ fn presence(table: &mut Table<'_>, report: &mut Report) -> Presence {
 }
 
 /// `headers` or `query`. The list as a whole is not shown: a member that is no table may be a value.
-fn checks(table: &mut Table<'_>, key: &'static str, case: Case, report: &mut Report) -> Vec<FieldCheck> {
+fn checks(
+    table: &mut Table<'_>,
+    key: &'static str,
+    case: Case,
+    budget: &mut Budget,
+    report: &mut Report,
+) -> Vec<FieldCheck> {
     let Some(value) = table.take_secret(key) else { return Vec::new() };
     let listed = value.list(report);
     if listed.len() > limits::RULE_CHECKS_MAX {
@@ -180,22 +191,31 @@ fn checks(table: &mut Table<'_>, key: &'static str, case: Case, report: &mut Rep
         value.error(Problem::plain(message), report);
         return Vec::new();
     }
-    let tables: Vec<_> = listed.iter().filter_map(|member| member.table(report)).collect();
-    tables.into_iter().filter_map(|table| check(table, case, report)).collect()
+    let read = |member: &Value<'_>| {
+        let (check, bytes) = check(member.table(report)?, case, report)?;
+        budget.take_states(member, bytes, report);
+        Some(check)
+    };
+    listed.iter().filter_map(read).collect()
 }
 
-fn check(mut table: Table<'_>, case: Case, report: &mut Report) -> Option<FieldCheck> {
+/// A check, and how much its patterns take as lists of states.
+fn check(mut table: Table<'_>, case: Case, report: &mut Report) -> Option<(FieldCheck, usize)> {
     let name = table.require("name", r#"write name = "…""#, report);
     let name = name.and_then(|value| pattern::either(&value, case, false, report));
     let value = table.take_secret("value");
     let wanted = value.map(|value| pattern::either(&value, Case::Counts, true, report));
     let presence = presence(&mut table, report);
     table.finish(report);
-    let value = match wanted {
-        Some(found) => Some(found?.pattern),
-        None => None,
-    };
-    Some(FieldCheck { name: name?.pattern, value, presence })
+    let (name, value) = (
+        name?,
+        match wanted {
+            Some(found) => Some(found?),
+            None => None,
+        },
+    );
+    let bytes = name.bytes + value.as_ref().map_or(0, |value| value.bytes);
+    Some((FieldCheck { name: name.pattern, value: value.map(|value| value.pattern), presence }, bytes))
 }
 
 fn source(value: &Value<'_>, report: &mut Report) -> Option<Cidr> {

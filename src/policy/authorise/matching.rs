@@ -40,11 +40,11 @@ pub(super) fn says<W: Watch>(
             ControlFlow::Continue(())
         }
     });
-    // A path that no automaton can follow must not get past rules that it may be about.
-    let Ok(flow) = followed else { return Some(Effect::Deny) };
     let missing = (0..).zip(&set.absent).filter(|(bit, _)| !there.has(*bit)).map(|(_, at)| at);
-    let flow = flow.is_break() || set.always.iter().chain(missing).try_for_each(|at| look.at(*at)).is_break();
-    let verdict = if flow { Some(Effect::Deny) } else { look.verdict };
+    // A path that no automaton can follow must not get past rules that it may be about.
+    let denied = !followed.is_ok_and(|flow| flow.is_continue())
+        || set.always.iter().chain(missing).try_for_each(|at| look.at(*at)).is_break();
+    let verdict = if denied { Some(Effect::Deny) } else { look.verdict };
     let by_default = verdict.is_none();
     let said = verdict.or(set.default);
     watch.scope_said(scope, said, by_default);

@@ -22,6 +22,10 @@ use regex_syntax::hir::Hir;
 
 use crate::{limits, types::Pattern};
 
+/// A dense automaton's bytes, divided by those of the sets of states that it may be made from: the time that a failed
+/// attempt takes grows with the latter, by some 0.4 s a MiB.
+const DETERMINIZE_SHARE: usize = 8;
+
 /// One or more patterns that are looked for all at once.
 pub struct Automaton(Kind);
 
@@ -85,7 +89,7 @@ impl Automaton {
     ///
     /// # Errors
     ///
-    /// The text cannot be judged. It does not happen with automata made here, and is not to be taken for a miss.
+    /// The text cannot be judged: a lazy automaton would take too long over it. It is not to be taken for a miss.
     #[inline]
     pub fn visit(
         &self,
@@ -146,9 +150,13 @@ fn walk_lazy(
     text: &[u8],
     mut tell: impl FnMut(PatternID) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, Unjudged> {
+    let mut work = Work::of(cache);
     let mut state = lazy.start_state(cache, &from_the_front()).map_err(|_| Unjudged)?;
-    for &byte in text {
+    for (at, &byte) in text.iter().enumerate() {
         state = lazy.next_state(cache, state, byte).map_err(|_| Unjudged)?;
+        if at % WORK_LOOK_BYTES == 0 {
+            work.look(cache)?;
+        }
         if state.is_tagged() {
             if state.is_dead() {
                 return Ok(ControlFlow::Continue(()));
@@ -163,6 +171,33 @@ fn walk_lazy(
     Ok((0..found).try_for_each(|at| tell(lazy.match_pattern(cache, state, at))))
 }
 
+/// Bytes of a text between two looks at what it cost.
+const WORK_LOOK_BYTES: usize = 8;
+
+/// What one text has made a lazy automaton add to its memory, which takes time in proportion.
+struct Work {
+    before: usize,
+    clears: usize,
+    spent: usize,
+}
+
+impl Work {
+    fn of(cache: &Cache) -> Self {
+        Self { before: cache.memory_usage(), clears: cache.clear_count(), spent: 0 }
+    }
+
+    #[inline]
+    fn look(&mut self, cache: &Cache) -> Result<(), Unjudged> {
+        let (now, clears) = (cache.memory_usage(), cache.clear_count());
+        if now != self.before || clears != self.clears {
+            // A memory that was full begins anew: then all that is in it is new.
+            self.spent += if clears == self.clears { now.saturating_sub(self.before) } else { now };
+            (self.before, self.clears) = (now, clears);
+        }
+        if self.spent > limits::LAZY_WORK_BYTES_MAX { Err(Unjudged) } else { Ok(()) }
+    }
+}
+
 fn from_the_front() -> start::Config {
     start::Config::new().anchored(Anchored::Yes)
 }
@@ -173,7 +208,7 @@ fn dense_config(bytes_max: usize) -> dense::Config {
         .start_kind(StartKind::Anchored)
         .accelerate(false)
         .dfa_size_limit(Some(bytes_max))
-        .determinize_size_limit(Some(bytes_max))
+        .determinize_size_limit(Some(bytes_max / DETERMINIZE_SHARE))
 }
 
 /// The check that a cache holds enough states at least is left to the cache, which then takes what it needs.
@@ -237,7 +272,7 @@ impl fmt::Debug for LazyCaches {
 mod tests {
     use std::ops::ControlFlow;
 
-    use super::{Automaton, BuildBudget, LazyCaches};
+    use super::{Automaton, BuildBudget, LazyCaches, Unjudged};
     use crate::{
         limits,
         types::{Case, Pattern},
@@ -289,6 +324,19 @@ mod tests {
         let mut caches = LazyCaches::default();
         assert_eq!(found(&automaton, &format!("/xa{}", "a".repeat(20)), &mut caches), [0]);
         assert_eq!(found(&automaton, "/a", &mut caches), [0_usize; 0]);
+    }
+
+    /// Each byte of such a text leads to a state of thousands of parts.
+    #[test]
+    fn a_text_that_takes_too_long_is_no_miss() {
+        let texts: Vec<_> = (0..100).map(|least| format!("[ab]{{{least},400}}c")).collect();
+        let patterns: Vec<_> =
+            texts.iter().map(|text| Pattern::parse(text, Case::Counts).expect("a pattern")).collect();
+        let patterns: Vec<_> = patterns.iter().collect();
+        let automaton = Automaton::new(&patterns, 0, &mut BuildBudget::nothing()).expect("an automaton");
+        let mut caches = LazyCaches::default();
+        assert_eq!(automaton.finds("ab".repeat(2000).as_bytes(), &mut caches), Err(Unjudged));
+        assert_eq!(automaton.finds(b"xyzc", &mut caches), Ok(true), "the next one is judged again");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! From patterns to a rule set. Called by `compile` alone, never on a shard.
 
-use super::{BuildBudget, FieldCheck, FieldPattern, Methods, PathMatcher, PathUse, Rule, RuleSet};
+use super::{
+    BuildBudget, FieldCheck, FieldPattern, Methods, PathMatcher, PathUse, Rule, RuleSet, field::Shared,
+};
 use crate::{
     limits,
     types::{Cidr, Effect, Pattern, Presence, Shape},
@@ -31,6 +33,7 @@ pub struct RuleSetBuilder<'p> {
     paths: Vec<(&'p Pattern, PathUse)>,
     always: Vec<u32>,
     absent: Vec<u32>,
+    shared: Shared<'p>,
 }
 
 impl<'p> RuleSetBuilder<'p> {
@@ -45,8 +48,8 @@ impl<'p> RuleSetBuilder<'p> {
         self.rules.push(Rule {
             effect: source.effect,
             methods: source.methods,
-            headers: checks(&source.headers, budget)?,
-            query: checks(&source.query, budget)?,
+            headers: checks(&source.headers, &mut self.shared, budget)?,
+            query: checks(&source.query, &mut self.shared, budget)?,
             source: source.source.into(),
             scopes: source.scopes.into(),
         });
@@ -89,16 +92,17 @@ impl<'p> RuleSetBuilder<'p> {
     }
 }
 
-fn checks(
-    checks: &[(&Pattern, Option<&Pattern>, Presence)],
+fn checks<'p>(
+    checks: &[(&'p Pattern, Option<&'p Pattern>, Presence)],
+    shared: &mut Shared<'p>,
     budget: &mut BuildBudget,
 ) -> Result<Box<[FieldCheck]>, String> {
-    let check = |&(name, value, presence): &(&Pattern, Option<&Pattern>, Presence)| {
+    let mut check = |&(name, value, presence): &(&'p Pattern, Option<&'p Pattern>, Presence)| {
         Ok(FieldCheck {
-            name: FieldPattern::new(Some(name), budget)?,
-            value: FieldPattern::new(value, budget)?,
+            name: FieldPattern::new(Some(name), shared, budget)?,
+            value: FieldPattern::new(value, shared, budget)?,
             presence,
         })
     };
-    checks.iter().map(check).collect()
+    checks.iter().map(&mut check).collect()
 }

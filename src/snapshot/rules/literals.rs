@@ -8,7 +8,7 @@ use std::ops::{ControlFlow, Range};
 use super::PathUse;
 
 /// The tree. The children of a node lie side by side, sorted by their first byte.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Literals {
     nodes: Box<[Node]>,
     labels: Box<[u8]>,
@@ -67,6 +67,11 @@ impl Literals {
             nodes[at] = Node { children, prefixes, exacts, ..nodes[at].clone() };
         }
         Self { nodes: nodes.into(), labels: labels.into(), uses: uses.into() }
+    }
+
+    /// How many texts there are.
+    pub fn len(&self) -> usize {
+        self.uses.len()
     }
 
     /// Tells every use of a path, until it is told to stop.

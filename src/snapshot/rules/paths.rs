@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     ops::{ControlFlow, Range},
 };
 
@@ -25,14 +26,13 @@ pub enum PathUse {
 }
 
 /// Finds out which rules a path makes worth a look.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct PathMatcher {
     literals: Literals,
     others: Option<Others>,
 }
 
 /// Patterns that are more than a text; each stands in the automaton once, however many rules have it.
-#[derive(Debug)]
 struct Others {
     automaton: Automaton,
     uses: Box<[PathUse]>,
@@ -86,6 +86,14 @@ impl PathMatcher {
     /// Whether a lazy automaton is part of it.
     pub fn is_lazy(&self) -> bool {
         self.others.as_ref().is_some_and(|others| others.automaton.is_lazy())
+    }
+}
+
+impl fmt::Debug for PathMatcher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (patterns, automaton) =
+            self.others.as_ref().map(|others| (others.of_pattern.len(), &others.automaton)).unzip();
+        write!(formatter, "{} texts, {} patterns ({automaton:?})", self.literals.len(), patterns.unwrap_or(0))
     }
 }
 
