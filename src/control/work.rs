@@ -190,6 +190,8 @@ impl Work {
 
     fn apply(&mut self, compiled: Arc<Compiled>, addresses: Addresses) {
         self.keep_revoked(&compiled);
+        // No shard knows these numbers in their old meaning any more, and none does in the new one yet.
+        self.control.status.telemetry().forget_uses(&compiled.key_changes.reused);
         self.control.compiled = compiled;
         self.control.addresses = addresses;
         self.control.revoked = self.control.compiled.revoked(&self.control.revocations);

@@ -34,6 +34,14 @@ impl LastUsed {
         chunk[key % KEYS_USED_CHUNK].store(millis, Ordering::Relaxed);
     }
 
+    /// Takes a time back: the one write that is not the shard's own, at a moment when it cannot write there.
+    pub(super) fn forget(&self, key: u32) {
+        let key = key as usize;
+        if let Some(chunk) = self.chunks.get(key / KEYS_USED_CHUNK).and_then(OnceLock::get) {
+            chunk[key % KEYS_USED_CHUNK].store(0, Ordering::Relaxed);
+        }
+    }
+
     /// When a key was last used; zero for never.
     pub(super) fn of(&self, key: u32) -> u64 {
         let key = key as usize;

@@ -75,6 +75,14 @@ impl Telemetry {
         self.shards.iter().map(|cells| cells.last_used.of(key)).max().filter(|millis| *millis > 0)
     }
 
+    /// Forgets when keys were last used, before their numbers are given to others. No shard may know these numbers at
+    /// this moment.
+    pub fn forget_uses(&self, keys: &[u32]) {
+        for cells in &self.shards {
+            keys.iter().for_each(|key| cells.last_used.forget(*key));
+        }
+    }
+
     /// Adds up what all shards have counted; `elapsed` is the time since the call before.
     pub fn merge(&self, elapsed: Duration) {
         self.merged.lock().unwrap_or_else(PoisonError::into_inner).merge(&self.shards, elapsed);
@@ -196,5 +204,8 @@ mod tests {
         one.note_use(3, 2_000);
         two.note_use(3, 1_000);
         assert_eq!((telemetry.last_used(3), telemetry.last_used(4)), (Some(2_000), None));
+        one.note_use(5, 3_000);
+        telemetry.forget_uses(&[3, 4, u32::MAX]);
+        assert_eq!((telemetry.last_used(3), telemetry.last_used(5)), (None, Some(3_000)));
     }
 }
