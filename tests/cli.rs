@@ -176,7 +176,7 @@ fn hash_refuses_arguments_without_repeating_them() {
 #[test]
 fn help_says_what_there_is() {
     let help = stdout(&keyferry(&["--help"], b""));
-    for word in ["run", "demo", "check", "key", "hash"] {
+    for word in ["run", "demo", "check", "explain", "key", "hash"] {
         assert!(help.contains(&format!("\n  {word} ")), "{help}");
     }
     let hash = keyferry(&["hash", "--help"], b"");
@@ -184,4 +184,109 @@ fn help_says_what_there_is() {
     assert!(stdout(&hash).contains("standard input") && !stdout(&hash).to_lowercase().contains("refused"));
     assert_eq!(keyferry(&[], b"").status.code(), Some(2));
     assert_eq!(keyferry(&["key", "new", "--prefix", "a b"], b"").status.code(), Some(2));
+}
+
+const RULES: &str = r#"
+default_rule_effect = "deny"
+[[proxy.rule]]
+effect = "allow"
+methods = ["GET"]
+path = "^/v2/"
+notes = "read only"
+[[proxy.rule]]
+effect = "deny"
+path = "^/v2/admin"
+headers = [{ name = "^X-Tenant$", value = "^acme$", presence = "must_absent" }]
+priority = 9
+[[assert]]
+request = { method = "GET", path = "/crm/v2/contacts", credential = "callers" }
+expect = { status = 200 }
+"#;
+
+#[test]
+fn check_lists_rules_and_asks_what_is_asserted() {
+    let good = CONFIGURATION.replace("RECORD", RECORD) + RULES;
+    let file = File::new("rules", &good);
+    let name = file.0.to_str().expect("UTF-8");
+    let output = file.check();
+    assert_eq!(
+        stdout(&output),
+        format!(
+            "listener 127.0.0.1:8080\nproxy crm → http://api.example/base\n    accepts callers (1 key)\n    \
+             presents no target credential\n    rules of proxy crm; else deny\n        \
+             deny path ^/v2/admin header not ^X-Tenant$ = … ({name}:21)\n        \
+             allow GET path ^/v2/  \"read only\" ({name}:16)\n0 errors, 0 broken, 0 warnings\n"
+        )
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let failing = File::new("assert", &good.replace("status = 200", "status = 403")).check();
+    assert_eq!(failing.status.code(), Some(1));
+    assert!(stdout(&failing).contains("is expected to end with 403, and ends with 200 forwarded"));
+    let doubtful = File::new("doubt", &good.replace("\"^/v2/\"", "\"^v2/\"").replace("200", "403")).check();
+    assert_eq!(doubtful.status.code(), Some(0));
+    assert!(stdout(&doubtful).ends_with("0 errors, 0 broken, 1 warning\n"), "{}", stdout(&doubtful));
+}
+
+#[test]
+fn explain_tells_which_rules_say_what() {
+    let file = File::new("explain", &(CONFIGURATION.replace("RECORD", RECORD) + RULES));
+    let name = file.0.to_str().expect("UTF-8");
+    let explain = |arguments: &[&str]| {
+        let output = keyferry(&[&["explain", "-c", name], arguments].concat(), b"");
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{arguments:?}");
+        stdout(&output)
+    };
+    let callers = ["--credential", "callers"];
+    assert_eq!(
+        explain(&[&["GET", "/crm/v2/./admin/x?y"], &callers[..]].concat()),
+        format!(
+            "proxy       crm\ncredential  callers\npath        /v2/admin/x\n\nproxy crm says deny\n    \
+             allow {name}:16  \"read only\"\n    deny  {name}:21\n\n403 rule: The request is not allowed\n"
+        )
+    );
+    let tenant = ["--header", "X-Tenant: acme"];
+    let allowed = explain(&[&["GET", "/crm/v2/admin/x"], &callers[..], &tenant].concat());
+    assert!(allowed.contains("proxy crm says allow\n") && allowed.ends_with("\n200 forwarded: Forwarded\n"));
+    assert!(!allowed.contains("acme"), "{allowed}");
+    let other = explain(&[&["POST", "/crm/v3"], &callers[..]].concat());
+    assert!(other.contains("proxy crm says deny, by default\n"), "{other}");
+    let nobody = explain(&["GET", "/crm/v2/x"]);
+    assert!(
+        nobody.ends_with("credential  none\n\n401 credential-missing: A credential is required\n"),
+        "{nobody}"
+    );
+    // The key of the configuration: its digest is `RECORD`.
+    let key = explain(&["GET", "/crm/v2/x", "--header", "X-API-Key: acme_live_7Q2mZr9xW4"]);
+    assert!(key.contains("credential  callers\n") && key.contains("200 forwarded"), "{key}");
+    assert!(!key.contains("7Q2mZr9xW4"));
+    let json = explain(&[&["GET", "/crm/v2/admin/x", "--json"], &callers[..]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((json["status"].as_u64(), json["reason"].as_str()), (Some(403), Some("rule")));
+    assert_eq!(json["scopes"][0]["rules"][1]["line"], 21);
+    assert_eq!((&json["path"], &json["default_rule_effect"]), (&"/v2/admin/x".into(), &"deny".into()));
+}
+
+#[test]
+fn explain_refuses_what_it_cannot_ask() {
+    let file = File::new("refused", &CONFIGURATION.replace("RECORD", RECORD));
+    let name = file.0.to_str().expect("UTF-8");
+    for (arguments, said) in [
+        (&["--credential", "nobody"][..], "there is no proxy credential \"nobody\""),
+        (&["--header", "hunter2"], "a header field is \"Name: value\""),
+        (&["--source", "x"], "invalid value"),
+    ] {
+        let output = keyferry(&[&["explain", "GET", "/crm", "-c", name], arguments].concat(), b"");
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(
+            stderr(&output).contains(said) && !stderr(&output).contains("hunter2"),
+            "{}",
+            stderr(&output)
+        );
+    }
+    for (method, path) in
+        [("GET", "/crm/a b"), ("G T", "/crm"), ("GET\r\nX: y", "/crm"), ("GET", "/crm/\u{e9}")]
+    {
+        let output = keyferry(&["explain", method, path, "-c", name, "--credential", "callers"], b"");
+        assert!(stdout(&output).starts_with("proxy       none\n"), "{method} {path}: {}", stdout(&output));
+    }
 }

@@ -22,12 +22,14 @@ use common::{Api, Caller, Then, eventually, message::latin};
 use keyferry::{
     compile::{Compiler, Epoch},
     config::{self, Diagnostic},
+    explain::{failed_asserts, rehearsal},
     policy::{Means, Now, RuleMemory, Unwatched, decide},
     protocol::{
         h1::parse_request,
         http::{FieldTable, HeadLimits},
     },
     snapshot::{Serving, Snapshot},
+    store::Revocations,
     types::Secret,
 };
 
@@ -46,8 +48,15 @@ const UNKNOWN_BEARER: &str = "xC7vB1nM5qW9eR3tY6uI0oP4";
 const IN_QUERY: &str = "yU8iO2pA6sD0fG4hJ7kL1zX5";
 const IN_BODY: &str = "gH9jK3lZ7xC1vB5nM8qW2eR6";
 const IN_BAD_HEAD: &str = "uI0oP4aS8dF2gH6jK9lZ3xC7";
+/// In patterns of rules, and in asserts.
+const IN_PATTERN: &str = "aS3dF7gH1jK5lZ9xC2vB6nM0";
+const IN_QUERY_PATTERN: &str = "qW1eR5tY9uI3oP7aS0dF4gH8";
+const IN_ASSERT: &str = "lK8jH4gF0dS6aP2oI9uY5tR1";
 
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 15] = [
+    IN_PATTERN,
+    IN_QUERY_PATTERN,
+    IN_ASSERT,
     CALLER_KEY,
     CALLER_KEY_FROM_ENVIRONMENT,
     CALLER_KEY_FROM_FILE,
@@ -116,7 +125,17 @@ name = "custom"
 type = "target"
 auth = "custom"
 headers = {{ "X-App-Id" = "gateway", "X-App-Key" = "{CUSTOM}" }}
-{}"#,
+[[credential.rule]]
+effect = "deny"
+path = "^/ruled$"
+headers = [{{ name = "^X-Partner-Key$", value = "^{IN_PATTERN}$", presence = "must_absent" }}]
+[[credential.rule]]
+effect = "deny"
+query = [{{ name = "^key$", value = {{ pattern = "{IN_QUERY_PATTERN}" }} }}]
+{}[[assert]]
+request = {{ method = "GET", path = "/four/ruled", credential = "callers", headers = {{ X-Partner-Key = "{IN_ASSERT}" }} }}
+expect = {{ status = 200 }}
+"#,
         proxies.concat()
     )
 }
@@ -200,6 +219,15 @@ fn a_plan_shows_nothing() {
     shows_nothing("a plan", &format!("{:?} {:#?}", loaded.plan, loaded.plan));
     let shown = format!("{:?}", loaded.diagnostics);
     shows_nothing("its findings", &shown);
+    let plan = Arc::new(loaded.plan);
+    let compiled = Compiler::default().compile(&plan, Epoch::FIRST).expect("it compiles");
+    let rehearsal = rehearsal(&compiled, &Revocations::default());
+    let (doubts, failures) = (config::lint(&plan), failed_asserts(&plan, &rehearsal));
+    assert!(
+        !doubts.is_empty() && failures.len() == 1,
+        "a secret in a pattern is doubted, and the assert is wrong"
+    );
+    shows_nothing("doubts and asserts", &format!("{doubts:?} {failures:?}"));
 }
 
 #[test]
@@ -336,6 +364,27 @@ fn a_check_shows_nothing() {
         let output = program(&file, "check").output().unwrap();
         shows_nothing(what, &format!("{}{}", latin(&output.stdout), latin(&output.stderr)));
         assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{what}: nothing was said");
+    }
+}
+
+#[test]
+fn an_explanation_shows_nothing() {
+    let directory = Directory::new("explain");
+    let file = directory.write(&configuration(nowhere()));
+    for (what, field) in [
+        ("of a key", format!("X-API-Key: {CALLER_KEY}")),
+        ("of an unknown key", format!("Authorization: Bearer {UNKNOWN_BEARER}")),
+        ("of two keys", format!("X-API-Key: {UNKNOWN_KEY}\r\nX-API-Key: {CALLER_KEY}")),
+        ("of a value that a rule asks for", format!("X-Partner-Key: {IN_PATTERN}")),
+        ("of no field at all", UNKNOWN_KEY.to_owned()),
+    ] {
+        for more in [&["--credential", "callers"][..], &["--json"], &[]] {
+            let mut command = program(&file, "explain");
+            command.args(["GET", "/four/ruled", "--header", &field]).args(more);
+            let output = command.output().unwrap();
+            shows_nothing(what, &format!("{}{}", latin(&output.stdout), latin(&output.stderr)));
+            assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{what}: nothing was said");
+        }
     }
 }
 

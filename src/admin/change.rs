@@ -2,7 +2,10 @@
 
 use axum::{
     Json,
-    extract::{State as Shared, rejection::JsonRejection},
+    extract::{
+        Query, State as Shared,
+        rejection::{JsonRejection, QueryRejection},
+    },
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -11,7 +14,7 @@ use serde_json::json;
 
 use super::State;
 use crate::{
-    control::{ReloadResult, Revoke, RevokeRefusal},
+    control::{KeyQuery, ReloadResult, Revoke, RevokeRefusal},
     types::digest_from_hex,
 };
 
@@ -44,6 +47,34 @@ pub(super) async fn reload(
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, Json(report)).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeysQuery {
+    credential: Option<String>,
+    #[serde(default)]
+    offset: usize,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+pub(super) async fn keys(
+    Shared(state): Shared<State>,
+    query: Result<Query<KeysQuery>, QueryRejection>,
+) -> Response {
+    let Ok(Query(KeysQuery { credential, offset, limit })) = query else {
+        return problem(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            "the query may have credential, offset and limit",
+        );
+    };
+    let query = KeyQuery { credential, offset, limit: limit.unwrap_or(KEYS_DEFAULT) };
+    match state.commands.keys(query).await {
+        Ok(page) => Json(page).into_response(),
+        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "ending", "the gateway is ending"),
+    }
 }
 
 pub(super) async fn revoke(
@@ -83,6 +114,8 @@ pub(super) async fn revoke(
     }
 }
 
+/// Keys that an answer lists if nothing is asked.
+const KEYS_DEFAULT: usize = 100;
 const RELOAD_HELP: &str = r#"send Content-Type: application/json and {} or {"force": true}"#;
 const REVOKE_HELP: &str =
     r#"send Content-Type: application/json and {"name": "…"} or {"sha256": "64 hexadecimal digits"}"#;

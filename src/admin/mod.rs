@@ -7,6 +7,7 @@
 //! | `GET /status` | generation, reloads, driver, shards, connections, outcomes by reason, as JSON |
 //! | `GET /metrics` | counters and histograms, as OpenMetrics |
 //! | `GET /telemetry` | counts, rates and quantiles by proxy and credential, as JSON |
+//! | `GET /keys?credential=&offset=&limit=` | keys with their states, windows and last use, as JSON |
 //! | `POST /reload` | loads the files again; the body is `{}` or `{"force": true}` |
 //! | `POST /revoke` | revokes; the body is `{"name": "…"}` or `{"sha256": "…"}` |
 //!
@@ -59,6 +60,7 @@ fn routes(state: State) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/status", get(report))
+        .route("/keys", get(change::keys))
         .route("/reload", post(change::reload))
         .route("/revoke", post(change::revoke))
         .with_state(state.clone())

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
-use super::print;
+use super::{print, rules};
 use crate::{
     compile::{Compiler, Epoch},
     config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy},
@@ -16,6 +16,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     let complete = match config::load(path, &|name| std::env::var(name).ok()) {
         Ok(Loaded { plan, mut diagnostics, .. }) => {
             let plan = Arc::new(plan);
+            diagnostics.extend(config::lint(&plan));
             match Compiler::default().compile(&plan, Epoch::FIRST) {
                 Ok(compiled) => {
                     diagnostics.extend(failed_asserts(&plan, &rehearsal(&compiled, &Revocations::default())))
@@ -53,6 +54,7 @@ fn summarise(text: &mut String, plan: &Plan) {
     }
     for proxy in &plan.proxies {
         text.push_str(&format!("proxy {}\n", describe(proxy, plan)));
+        rules::list(text, proxy, plan);
     }
 }
 

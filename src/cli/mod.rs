@@ -8,8 +8,10 @@ mod explain;
 mod gateway;
 mod hash;
 mod key;
+mod key_list;
 mod reload;
 mod revoke;
+mod rules;
 mod run;
 mod status;
 mod top;
@@ -69,7 +71,7 @@ enum Command {
     },
     /// Show who calls what, how often, how fast and with what success, each second
     Top(top::Options),
-    /// Make keys for callers
+    /// Make keys for callers, and list those that a gateway has
     Key {
         #[command(subcommand)]
         command: KeyCommand,
@@ -101,6 +103,8 @@ enum KeyCommand {
     /// The key is printed once and stored nowhere. The configuration needs only the record, which holds the
     /// key's SHA-256.
     New(key::New),
+    /// List the keys of a running gateway: state, window, and when each was last used
+    List(key_list::List),
 }
 
 /// Runs the program and returns its exit code: 0 for success, 1 for failure, 2 for wrong arguments.
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Explain { asked, configuration } => explain::run(&configuration.config, &asked),
         Command::Top(options) => top::run(&options),
         Command::Key { command: KeyCommand::New(options) } => key::run(&options),
+        Command::Key { command: KeyCommand::List(options) } => key_list::run(&options),
         Command::Hash { refused } => hash::run(&refused),
     }
 }

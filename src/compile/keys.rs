@@ -61,10 +61,10 @@ pub struct KeyChanges {
     pub of_credentials: BTreeMap<u32, KeyCounts>,
     /// Keys that the files call revoked, of the parts that changed.
     pub revoked: Vec<RevokedKey>,
+    /// Numbers of keys that belonged to others before: what was counted under them is not theirs.
+    pub recycled: Vec<u32>,
     /// How many keys there were before.
     pub before: usize,
-    /// Numbers of new keys that belonged to others once: what was noted of those does not concern them.
-    pub reused: Vec<u32>,
 }
 
 impl KeyChanges {
@@ -113,6 +113,7 @@ impl Keys {
             self.table = Arc::new(table);
         }
         self.sources = sources;
+        changes.recycled = self.numbers.take_recycled();
         Ok(changes)
     }
 
@@ -135,7 +136,7 @@ impl Keys {
                 self.forget(gone, epoch, changes);
             }
             let known = before.next_if(|entry| (entry.digest, entry.credential) == name);
-            let number = known.map_or_else(|| self.take_number(epoch, changes), |entry| entry.number);
+            let number = known.map_or_else(|| self.numbers.take(epoch), |entry| entry.number);
             let entry = key.entry(number);
             match known {
                 None => changes.of(key.credential).added += 1,
@@ -152,15 +153,6 @@ impl Keys {
         }
         before.for_each(|gone| self.forget(gone, epoch, changes));
         entries
-    }
-
-    fn take_number(&mut self, epoch: Epoch, changes: &mut KeyChanges) -> u32 {
-        let new_from = self.numbers.end();
-        let number = self.numbers.take(epoch);
-        if number < new_from {
-            changes.reused.push(number);
-        }
-        number
     }
 
     fn forget(&mut self, gone: &KeyEntry, epoch: Epoch, changes: &mut KeyChanges) {
@@ -306,12 +298,12 @@ mod tests {
         let list = |digest| source(0, &[digests("a", &[digest])]);
         let mut keys = Keys::default();
         let first = keys.update(list(digest(1, 1)), epoch(1, 0)).expect("no conflict");
-        assert!(first.reused.is_empty());
+        assert!(first.recycled.is_empty());
         let second = keys.update(list(digest(1, 2)), epoch(2, 1)).expect("no conflict");
-        assert!(second.reused.is_empty(), "a shard may still know the number of the key before");
+        assert!(second.recycled.is_empty(), "a shard may still know the number of the key before");
         let third = keys.update(list(digest(1, 3)), epoch(3, 2)).expect("no conflict");
         let number = keys.table.find(&digest(1, 3)).next().map(|entry| entry.number);
-        assert_eq!((third.reused, number), (vec![0], Some(0)));
+        assert_eq!((third.recycled, number), (vec![0], Some(0)));
     }
 
     #[test]

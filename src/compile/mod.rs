@@ -76,7 +76,8 @@ impl Compiler {
     ///
     /// # Errors
     ///
-    /// What only shows when everything comes together: two records of one key in different files.
+    /// What only shows when everything comes together: two records of one key in different files, or more patterns in
+    /// one scope than an automaton can hold.
     pub fn compile(&mut self, plan: &Arc<Plan>, epoch: Epoch) -> Result<Compiled, Vec<Diagnostic>> {
         self.credentials.assign(plan.proxy_credentials.iter().map(|one| one.name.as_str()), epoch);
         let numbers: Vec<u32> = plan.proxy_credentials.iter().map(|one| self.number(&one.name)).collect();
@@ -85,6 +86,9 @@ impl Compiler {
         let key_changes = self.keys.update(sources.collect(), epoch).map_err(diagnostics)?;
         let upstream_ids = self.upstream_ids(plan);
         let rules = self.rules.compile(plan);
+        if !rules.failures.is_empty() {
+            return Err(rules.failures);
+        }
         self.series.begin(plan.proxies.iter().map(|proxy| proxy.label.as_str()));
         let places = Places { upstreams: &upstream_ids, credentials: &numbers };
         let proxies = proxies::compile_all(plan, &places, &rules, &mut self.series);

@@ -23,11 +23,14 @@ pub(super) struct Numbers {
     next: u32,
     /// Numbers that were taken back, each with the generation that does without it; the oldest first.
     free: VecDeque<(u64, u32)>,
+    /// Numbers that were given out again since this was last asked.
+    recycled: Vec<u32>,
 }
 
 impl Numbers {
     pub(super) fn take(&mut self, epoch: Epoch) -> u32 {
         if let Some((_, number)) = self.free.pop_front_if(|(freed_in, _)| *freed_in <= epoch.settled) {
+            self.recycled.push(number);
             return number;
         }
         let number = self.next;
@@ -37,6 +40,11 @@ impl Numbers {
 
     pub(super) fn give_back(&mut self, number: u32, epoch: Epoch) {
         self.free.push_back((epoch.generation, number));
+    }
+
+    /// Numbers that mean something else from now on.
+    pub(super) fn take_recycled(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.recycled)
     }
 
     /// One more than the largest number that was ever given out.

@@ -6,9 +6,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::plan::{Consumer, FieldCheck, Plan, Rule as PlannedRule, Rules},
+    config::{
+        Diagnostic, Severity,
+        plan::{Consumer, FieldCheck, Plan, Rule as PlannedRule, Rules},
+    },
     snapshot::{BuildBudget, Methods, RuleSet, RuleSetBuilder, RuleSource, ScopeBits},
-    types::{Pattern, Presence},
+    types::{Effect, Pattern, Presence},
 };
 
 /// Rule sets of the compilation before, and the numbers of scopes.
@@ -31,6 +34,8 @@ pub struct CompiledRules {
     pub target_credentials: Vec<Arc<RuleSet>>,
     /// Scopes of [`Plan::consumers`].
     pub scopes: Vec<ScopeBits>,
+    /// Sets that are too large for any automaton, each with the rule that makes it so.
+    pub failures: Vec<Diagnostic>,
 }
 
 impl RuleCache {
@@ -42,7 +47,8 @@ impl RuleCache {
     /// The sets of a plan; those that no longer exist are forgotten.
     pub fn compile(&mut self, plan: &Plan) -> CompiledRules {
         let budget = if self.lazy_only { BuildBudget::nothing() } else { BuildBudget::default() };
-        let mut pass = Pass { before: std::mem::take(&mut self.sets), cache: self, budget };
+        let failures = Vec::new();
+        let mut pass = Pass { before: std::mem::take(&mut self.sets), cache: self, budget, failures };
         let mut sets =
             |lists: &mut dyn Iterator<Item = &Arc<Rules>>| lists.map(|rules| pass.set(rules)).collect();
         let compiled = CompiledRules {
@@ -51,8 +57,11 @@ impl RuleCache {
             proxy_credentials: sets(&mut plan.proxy_credentials.iter().map(|credential| &credential.rules)),
             target_credentials: sets(&mut plan.target_credentials.iter().map(|credential| &credential.rules)),
             scopes: Vec::new(),
+            failures: Vec::new(),
         };
+        let failures = pass.failures;
         CompiledRules {
+            failures,
             scopes: plan.consumers.iter().map(|consumer| self.held_by(consumer)).collect(),
             ..compiled
         }
@@ -85,6 +94,7 @@ struct Pass<'c> {
     before: HashMap<Key, Arc<RuleSet>>,
     cache: &'c mut RuleCache,
     budget: BuildBudget,
+    failures: Vec<Diagnostic>,
 }
 
 impl Pass<'_> {
@@ -94,11 +104,16 @@ impl Pass<'_> {
         if let Some(set) = self.cache.sets.get(&key) {
             return Arc::clone(set);
         }
-        let known = self.before.remove(&key);
-        // The configuration refuses whatever cannot be built. Should it ever miss something, nobody gets through.
-        let set = known.unwrap_or_else(|| {
-            Arc::new(build(rules, scopes, &mut self.budget).unwrap_or_else(|_| RuleSet::closed()))
-        });
+        let set = match self.before.remove(&key) {
+            Some(known) => known,
+            None => match build(&rules.list, rules.default, &scopes, &mut self.budget) {
+                Ok(set) => Arc::new(set),
+                Err(sentence) => {
+                    self.failures.extend(failure(rules, &scopes, sentence));
+                    return Arc::new(RuleSet::closed()); // nobody gets through should it ever be used
+                }
+            },
+        };
         self.cache.sets.insert(key, Arc::clone(&set));
         set
     }
@@ -108,9 +123,34 @@ impl Pass<'_> {
     }
 }
 
-fn build(rules: &Rules, scopes: Vec<Vec<u32>>, budget: &mut BuildBudget) -> Result<RuleSet, String> {
+/// Names the first rule without which the rules before it would still fit.
+fn failure(rules: &Rules, scopes: &[Vec<u32>], sentence: String) -> Option<Diagnostic> {
+    let fits = |count: &usize| {
+        build(&rules.list[..*count], rules.default, scopes, &mut BuildBudget::nothing()).is_ok()
+    };
+    let counts: Vec<usize> = (0..=rules.list.len()).collect();
+    let first = counts.partition_point(fits).saturating_sub(1);
+    let origin = &rules.list.get(first)?.origin;
+    Some(Diagnostic {
+        severity: Severity::Error,
+        file: origin.file.to_string(),
+        line: origin.line,
+        column: origin.column,
+        key: Some(origin.key.clone()),
+        value: None,
+        message: format!("with this rule, its scope is too large for an automaton: {sentence}"),
+        help: Some("write fewer or simpler patterns, such as literal prefixes".to_owned()),
+    })
+}
+
+fn build(
+    rules: &[PlannedRule],
+    default: Option<Effect>,
+    scopes: &[Vec<u32>],
+    budget: &mut BuildBudget,
+) -> Result<RuleSet, String> {
     let mut builder = RuleSetBuilder::default();
-    for (rule, scopes) in rules.list.iter().zip(scopes) {
+    for (rule, scopes) in rules.iter().zip(scopes) {
         let methods = match rule.methods.is_empty() {
             true => Methods::any(),
             false => Methods::of(rule.methods.iter().map(String::as_str)),
@@ -122,11 +162,11 @@ fn build(rules: &Rules, scopes: Vec<Vec<u32>>, budget: &mut BuildBudget) -> Resu
             headers: rule.headers.iter().map(check).collect(),
             query: rule.query.iter().map(check).collect(),
             source: &rule.source,
-            scopes,
+            scopes: scopes.clone(),
         };
         builder.add(source, budget)?;
     }
-    builder.build(rules.default, budget)
+    builder.build(default, budget)
 }
 
 fn check(check: &FieldCheck) -> (&Pattern, Option<&Pattern>, Presence) {

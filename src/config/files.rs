@@ -119,7 +119,14 @@ impl Files {
         lost.map(|(path, sentence)| (path.as_path(), sentence.as_str())).collect()
     }
 
-    /// Every file that was read, as it looked then.
+    /// Remembers how a directory looks, if it is there.
+    pub fn look_at(&mut self, directory: &Path) {
+        if let Some(stamp) = Stamp::of(directory) {
+            self.seen.entry(directory.to_path_buf()).or_insert(stamp);
+        }
+    }
+
+    /// Every file that was read and every directory that was searched, as they looked then.
     pub fn seen(&self) -> &HashMap<PathBuf, Stamp> {
         &self.seen
     }

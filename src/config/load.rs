@@ -91,7 +91,7 @@ impl Loader {
         self.files.accept();
     }
 
-    /// Every file that was read in the last load, as it looked then.
+    /// Every file that was read and every directory that was searched in the last load, as they looked then.
     pub fn seen(&self) -> &HashMap<PathBuf, Stamp> {
         self.files.seen()
     }
@@ -137,9 +137,13 @@ fn load_file(path: &Path, outside: &dyn Outside, report: &mut Report) -> Option<
     let file = report.open(&path.display().to_string());
     let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
     report.files.push(path.to_path_buf());
+    // Named also when it is not there: it may be made later.
+    for directory in [base.clone(), base.join(INCLUDE_DIRECTORY)] {
+        outside.look_at(&directory);
+        report.directories.push(directory);
+    }
     let text = read_text(path, file, outside, report)?;
     let has_directory = base.join(INCLUDE_DIRECTORY).is_dir();
-    report.directories.push(base.clone());
     Some(load_tree(
         Source::new(file, base, true, text),
         has_directory.then_some(INCLUDE_DEFAULT),

@@ -26,6 +26,9 @@ pub(super) trait Outside {
     /// A file of keys as `parse` reads it, or a sentence that says why not. It is read only if it has changed.
     fn key_file(&self, path: &Path, parse: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String>;
 
+    /// Remembers how a directory looks, before it is searched.
+    fn look_at(&self, directory: &Path);
+
     /// The files that a pattern names, in alphabetical order, or a sentence that says why not.
     fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String>;
 
@@ -66,7 +69,12 @@ impl Outside for Disk<'_> {
         self.files.borrow_mut().key_file(path, limits::KEY_FILE_BYTES_MAX, now, parse)
     }
 
+    fn look_at(&self, directory: &Path) {
+        self.files.borrow_mut().look_at(directory);
+    }
+
     fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        self.look_at(&directory_of(base, pattern));
         let named = base.join(pattern);
         let found = files_of(base, pattern);
         match &found {
@@ -136,6 +144,8 @@ impl Outside for Nothing {
     fn key_file(&self, _: &Path, _: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String> {
         Err("files are not read here".to_owned())
     }
+
+    fn look_at(&self, _: &Path) {}
 
     fn matches(&self, _: &Path, _: &str) -> Result<Vec<PathBuf>, String> {
         Err("files are not read here".to_owned())

@@ -2,6 +2,12 @@
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+/// A moment in milliseconds since the Unix epoch, as RFC 3339 writes it.
+pub(super) fn moment(millis: i64) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000);
+    moment.ok().and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
 /// The time of day as RFC 3339 writes it.
 #[allow(
     clippy::disallowed_methods,

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::keys::{KeyPage, KeyQuery};
 use crate::types::Digest;
 
 /// Commands that wait at a time.
@@ -45,6 +46,15 @@ impl Commands {
         self.ask(|reply| Command::Revoke { what, reply }).await
     }
 
+    /// Lists keys.
+    ///
+    /// # Errors
+    ///
+    /// The gateway is ending.
+    pub async fn keys(&self, query: KeyQuery) -> Result<KeyPage, Ending> {
+        self.ask(|reply| Command::Keys { query, reply }).await
+    }
+
     async fn ask<R>(&self, command: impl FnOnce(oneshot::Sender<R>) -> Command) -> Result<R, Ending> {
         let (reply, answer) = oneshot::channel();
         self.0.send(command(reply)).await.map_err(|_| Ending)?;
@@ -61,6 +71,13 @@ pub enum Command {
         force: bool,
         /// Takes the answer.
         reply: oneshot::Sender<ReloadReport>,
+    },
+    /// List keys.
+    Keys {
+        /// Which.
+        query: KeyQuery,
+        /// Takes the answer.
+        reply: oneshot::Sender<KeyPage>,
     },
     /// Revoke something.
     Revoke {

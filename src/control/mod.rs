@@ -12,6 +12,7 @@
 
 mod clock;
 mod command;
+mod keys;
 mod measure;
 mod publish;
 mod reload;
@@ -28,6 +29,7 @@ pub use command::{
     Command, CommandQueue, Commands, ReloadReport, ReloadResult, Revoke, RevokeRefusal, RevokeReport,
     commands,
 };
+pub use keys::{KeyLine, KeyPage, KeyQuery};
 pub use measure::measure;
 pub use publish::{Publisher, ShardLink};
 pub use reload::{Builder, Built, Outcome};
@@ -159,6 +161,8 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// A file at the limit of its size is an error of the write; without a handler it would end the process.
+    _file_too_large: Signal,
 }
 
 impl Signals {
@@ -168,11 +172,12 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_too_large: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 
     async fn next(&mut self) -> Asked {
-        let Self { terminate, interrupt, hangup } = self;
+        let Self { terminate, interrupt, hangup, .. } = self;
         tokio::select! {
             _ = terminate.recv() => Asked::End,
             _ = interrupt.recv() => Asked::End,

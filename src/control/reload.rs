@@ -75,7 +75,7 @@ impl Builder {
         Built { builder: self, outcome, watched, took: started.elapsed(), key_files_read }
     }
 
-    /// How the files looked that were read last.
+    /// How the files looked that were read last, and the directories that were searched.
     pub fn seen(&self) -> &std::collections::HashMap<PathBuf, crate::config::Stamp> {
         self.loader.seen()
     }

@@ -114,7 +114,7 @@ impl Watch {
         }
         self.open = watched.directories.iter().map(|directory| absolute(directory)).collect();
         directories.extend(self.open.iter().cloned());
-        self.watch(directories);
+        let begun = self.watch(directories);
         let before = std::mem::take(&mut self.stamps);
         for file in &watched.files {
             let path = absolute(file);
@@ -125,6 +125,9 @@ impl Watch {
             self.stamps.insert(path, stamp);
         }
         self.look(); // what changed after it was read and before it was watched
+        if accepted {
+            self.look_for_new_files(watched, seen, &begun);
+        }
     }
 
     /// Remembers what a file looks like when it is whole.
@@ -139,8 +142,26 @@ impl Watch {
         };
     }
 
-    fn watch(&mut self, directories: HashSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Files that came into a directory after it was searched and before it was watched.
+    fn look_for_new_files(
+        &mut self,
+        watched: &Watched,
+        seen: &HashMap<PathBuf, Stamp>,
+        begun: &HashSet<PathBuf>,
+    ) {
+        let now = Instant::now();
+        for directory in &watched.directories {
+            let path = absolute(directory);
+            if begun.contains(&path) && Stamp::of(&path) != seen.get(directory).copied() {
+                self.pending.insert(path, Pending { since: now, due: now, in_place: false });
+            }
+        }
+    }
+
+    /// Watches these directories and no others; returns those that were not watched before.
+    fn watch(&mut self, directories: HashSet<PathBuf>) -> HashSet<PathBuf> {
+        let mut begun = HashSet::new();
+        let Some(watcher) = &mut self.watcher else { return begun };
         let gone: Vec<_> =
             self.directories.keys().filter(|known| !directories.contains(*known)).cloned().collect();
         for directory in gone {
@@ -162,8 +183,10 @@ impl Watch {
                 }
                 continue;
             }
+            begun.insert(directory.clone());
             self.directories.insert(directory, identity);
         }
+        begun
     }
 
     /// Returns when something has changed and settled. Can be dropped at any time.

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Builder, Building, Built, Command, Outcome, Publisher, ReloadReport, ReloadResult, Revoke, RevokeRefusal,
-    RevokeReport, Status, clock, resolve::resolve_new, revoke,
+    RevokeReport, Status, clock, keys, resolve::resolve_new, revoke,
 };
 use crate::{
     compile::{Addresses, Compiled, Epoch},
@@ -189,19 +189,14 @@ impl Work {
     }
 
     fn apply(&mut self, compiled: Arc<Compiled>, addresses: Addresses) {
-        self.keep_revoked(&compiled);
-        // No shard knows these numbers in their old meaning any more, and none does in the new one yet.
-        self.control.status.telemetry().forget_uses(&compiled.key_changes.reused);
+        keep_revoked(&mut self.control.revocations, &compiled);
+        self.control.status.set_revocations(self.control.revocations.counts());
+        self.control.status.telemetry().forget_keys(&compiled.key_changes.recycled);
         self.control.compiled = compiled;
         self.control.addresses = addresses;
         self.control.revoked = self.control.compiled.revoked(&self.control.revocations);
         let generation = self.publish();
         self.unsettled.push_back((generation, self.builds));
-    }
-
-    /// What a file calls revoked is refused for good, also when a later file does not say so any more.
-    fn keep_revoked(&mut self, compiled: &Compiled) {
-        keep_revoked(&mut self.control.revocations, compiled);
     }
 
     /// Warnings that were not there before.
@@ -239,6 +234,10 @@ impl Work {
         match command {
             Command::Reload { force, reply } if has_files => self.want("command", force, Some(reply)),
             Command::Reload { reply, .. } => drop(reply),
+            Command::Keys { query, reply } => {
+                let Inner { compiled, revocations, status, .. } = &self.control;
+                let _ = reply.send(keys::list(&query, compiled, revocations, status.telemetry()));
+            }
             Command::Revoke { what, reply } => match self.revoke(&what).await {
                 Ok(report) => {
                     let generation = report.generation;
@@ -308,7 +307,8 @@ impl Work {
     }
 }
 
-/// Keeps what files call revoked, on the disk if there is a place for it.
+/// What a file calls revoked is refused for good, also when a later file does not say so any more: it is kept, on the
+/// disk if there is a place for it.
 pub fn keep_revoked(revocations: &mut Revocations, compiled: &Compiled) {
     let name =
         |number| compiled.credentials().find(|one| one.number == number).map(|one| one.name.to_string());

@@ -9,7 +9,7 @@ use std::{
     fmt,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -45,6 +45,8 @@ pub enum StoreError {
     NoDirectory,
     /// The disk refused.
     Io(PathBuf, io::Error),
+    /// The file is not there any more, or another one is: the next start would not read what is written now.
+    Replaced(PathBuf),
 }
 
 impl fmt::Display for StoreError {
@@ -55,6 +57,11 @@ impl fmt::Display for StoreError {
                  set it to a directory of keyferry's own and restart",
             ),
             Self::Io(path, error) => write!(formatter, "{}: {error}", path.display()),
+            Self::Replaced(path) => write!(
+                formatter,
+                "{}: it is not the file that was opened at the start; put that one back or restart",
+                path.display()
+            ),
         }
     }
 }
@@ -81,10 +88,19 @@ enum Line {
     },
 }
 
+/// The file that is open.
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    file: File,
+    /// Where its last line ends, if something without an end may stand behind it.
+    torn: Option<u64>,
+}
+
 /// Everything that was revoked, and where it is kept.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    file: Option<(PathBuf, File)>,
+    file: Option<Kept>,
     keys: HashMap<Digest, Option<String>>,
     credentials: BTreeSet<String>,
 }
@@ -111,7 +127,7 @@ impl Revocations {
         }
         file.sync_all().map_err(named)?;
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(named)?;
-        revocations.file = Some((path, file));
+        revocations.file = Some(Kept { path, file, torn: None });
         Ok(revocations)
     }
 
@@ -162,12 +178,15 @@ impl Revocations {
     ///
     /// There is no directory to keep them in, or the disk refuses.
     pub fn add(&mut self, revocations: &[Revocation], at: &str) -> Result<(), StoreError> {
-        let Some((path, file)) = &mut self.file else { return Err(StoreError::NoDirectory) };
+        let Some(kept) = &mut self.file else { return Err(StoreError::NoDirectory) };
+        if !kept.is_in_place() {
+            return Err(StoreError::Replaced(kept.path.clone()));
+        }
         let mut lines = Vec::new();
         for revocation in revocations {
             lines.extend(written(revocation, at));
         }
-        append(file, &lines).map_err(|error| StoreError::Io(path.clone(), error))?;
+        kept.append(&lines).map_err(|error| StoreError::Io(kept.path.clone(), error))?;
         revocations.iter().for_each(|revocation| self.remember(revocation));
         Ok(())
     }
@@ -190,6 +209,11 @@ impl Revocations {
         self.keys.keys().copied()
     }
 
+    /// Whether a key was revoked.
+    pub fn key(&self, digest: &Digest) -> bool {
+        self.keys.contains_key(digest)
+    }
+
     /// Whether a credential was revoked.
     pub fn credential(&self, name: &str) -> bool {
         self.credentials.contains(name)
@@ -208,14 +232,27 @@ impl Revocations {
     }
 }
 
-/// Appends whole lines, or nothing.
-fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
-    let end = file.seek(SeekFrom::End(0))?;
-    let written = file.write_all(lines).and_then(|()| file.sync_data());
-    if written.is_err() {
-        let _ = file.set_len(end); // what is left of a line has no end, and would be cut off at the next start
+impl Kept {
+    /// Whether the next start would read this file.
+    fn is_in_place(&self) -> bool {
+        let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+        let (here, there) = (self.file.metadata(), std::fs::metadata(&self.path));
+        here.is_ok_and(|here| there.is_ok_and(|there| identity(here) == identity(there)))
     }
-    written
+
+    /// Appends whole lines, or nothing.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if let Some(end) = self.torn {
+            self.file.set_len(end)?;
+            self.torn = None;
+        }
+        let end = self.file.seek(SeekFrom::End(0))?;
+        let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
+        if written.is_err() && self.file.set_len(end).is_err() {
+            self.torn = Some(end); // it has no end, and would be cut off at the next start
+        }
+        written
+    }
 }
 
 fn written(revocation: &Revocation, at: &str) -> Vec<u8> {
@@ -299,6 +336,33 @@ mod tests {
         fs::write(directory.file(), format!("nonsense\n{whole}")).expect("written");
         let error = Revocations::open(Some(&directory.0)).expect_err("a line is lost").to_string();
         assert!(error.contains("revocations.jsonl:1: not a revocation"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_not_written_to() {
+        let directory = Directory::new("replaced");
+        let mut revocations = Revocations::open(Some(&directory.0)).expect("a new directory");
+        fs::remove_file(directory.file()).expect("a file");
+        assert!(matches!(revocations.add(&[key(1)], "t"), Err(StoreError::Replaced(_))));
+        fs::write(directory.file(), "").expect("written");
+        assert!(matches!(revocations.add(&[key(1)], "t"), Err(StoreError::Replaced(_))));
+        assert!(!revocations.contains(&key(1)));
+    }
+
+    #[test]
+    fn what_is_left_of_a_line_is_cut_off_before_the_next_one() {
+        let directory = Directory::new("left");
+        let mut revocations = Revocations::open(Some(&directory.0)).expect("a new directory");
+        revocations.add(&[key(1)], "t").expect("written");
+        let end = fs::metadata(directory.file()).expect("a file").len();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(directory.file())
+            .and_then(|mut file| std::io::Write::write_all(&mut file, b"{\"revoked\":"))
+            .expect("written");
+        revocations.file.as_mut().expect("a file").torn = Some(end);
+        revocations.add(&[key(2)], "t").expect("written");
+        assert_eq!(Revocations::open(Some(&directory.0)).expect("whole lines").counts(), (2, 0));
     }
 
     #[test]

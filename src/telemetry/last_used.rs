@@ -34,7 +34,7 @@ impl LastUsed {
         chunk[key % KEYS_USED_CHUNK].store(millis, Ordering::Relaxed);
     }
 
-    /// Takes a time back: the one write that is not the shard's own, at a moment when it cannot write there.
+    /// Forgets a key; its memory, if it has any, is kept.
     pub(super) fn forget(&self, key: u32) {
         let key = key as usize;
         if let Some(chunk) = self.chunks.get(key / KEYS_USED_CHUNK).and_then(OnceLock::get) {

@@ -75,11 +75,11 @@ impl Telemetry {
         self.shards.iter().map(|cells| cells.last_used.of(key)).max().filter(|millis| *millis > 0)
     }
 
-    /// Forgets when keys were last used, before their numbers are given to others. No shard may know these numbers at
-    /// this moment.
-    pub fn forget_uses(&self, keys: &[u32]) {
+    /// Forgets when keys with these numbers were last used: they are other keys now. No shard may be using a number in
+    /// its old meaning any more.
+    pub fn forget_keys(&self, numbers: &[u32]) {
         for cells in &self.shards {
-            keys.iter().for_each(|key| cells.last_used.forget(*key));
+            numbers.iter().for_each(|number| cells.last_used.forget(*number));
         }
     }
 
@@ -205,7 +205,7 @@ mod tests {
         two.note_use(3, 1_000);
         assert_eq!((telemetry.last_used(3), telemetry.last_used(4)), (Some(2_000), None));
         one.note_use(5, 3_000);
-        telemetry.forget_uses(&[3, 4, u32::MAX]);
+        telemetry.forget_keys(&[3, 4, u32::MAX]);
         assert_eq!((telemetry.last_used(3), telemetry.last_used(5)), (None, Some(3_000)));
     }
 }

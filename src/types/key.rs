@@ -20,6 +20,19 @@ pub enum KeyState {
     Revoked,
 }
 
+impl KeyState {
+    /// The word that files, answers and people use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Deprecated => "deprecated",
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// The time in which a key counts, in milliseconds since the Unix epoch: `not_before ≤ now < expires`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {

@@ -12,7 +12,7 @@ use std::{
 
 use regex_syntax::{
     ParserBuilder,
-    hir::{Class, Hir, HirKind, Look},
+    hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition},
 };
 
 use crate::limits::PATTERN_NESTING_MAX;
@@ -95,6 +95,13 @@ impl Pattern {
     pub fn hir(&self) -> &Hir {
         &self.0.hir
     }
+
+    /// A match of it anywhere in a text as a match of the whole text.
+    pub fn anywhere(&self) -> Hir {
+        let begins = self.hir().properties().look_set_prefix().contains(Look::Start);
+        let front = (!begins).then(anything);
+        Hir::concat(front.into_iter().chain([self.hir().clone(), anything()]).collect())
+    }
 }
 
 impl PartialEq for Pattern {
@@ -115,6 +122,12 @@ impl fmt::Debug for Pattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Pattern(…)")
     }
+}
+
+/// `(?s-u:.)*`
+fn anything() -> Hir {
+    let byte = Hir::class(Class::Bytes(ClassBytes::new([ClassBytesRange::new(0, u8::MAX)])));
+    Hir::repetition(Repetition { min: 0, max: None, greedy: true, sub: Box::new(byte) })
 }
 
 /// The kinds of error are sentences of their own; the errors' own `Display` quotes the pattern over several lines.

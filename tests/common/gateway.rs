@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
@@ -18,14 +18,17 @@ use std::{
 
 use super::{Answer, Caller, Config, KEY, PATIENCE, TOKEN, get, pause};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_keyferry");
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_keyferry");
 
 /// A running gateway; dropping it ends it.
 pub struct Gateway {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
-    directory: PathBuf,
+    /// Where its files are; it goes with the gateway.
+    pub directory: PathBuf,
+    /// What its configuration names as the driver.
+    pub driver: String,
     /// One for each `[[listener]]`.
     pub addresses: Vec<SocketAddr>,
     pub admin: SocketAddr,
@@ -54,30 +57,68 @@ impl Gateway {
         Self::start_as(shell, driver, config, &[])
     }
 
+    /// The same, with a limit on the length of any file that it writes, in blocks of 512 bytes.
     #[track_caller]
-    fn start_as(mut command: Command, driver: &str, config: &Config, files: &[(&str, &str)]) -> Self {
+    pub fn start_with_file_blocks(driver: &str, config: &Config, limit: usize) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f {limit} && exec \"$0\" \"$@\""), BINARY]);
+        Self::start_as(shell, driver, config, &[])
+    }
+
+    #[track_caller]
+    fn start_as(command: Command, driver: &str, config: &Config, files: &[(&str, &str)]) -> Self {
         let directory = directory();
-        let file = directory.join("keyferry.toml");
-        fs::write(&file, config.text(driver)).expect("the file can be written");
-        for (name, text) in files {
-            fs::write(directory.join(name), text).expect("the file can be written");
-        }
-        let mut child = command
-            .args(["run", "--config"])
-            .arg(&file)
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the gateway can be started");
-        let log = Arc::default();
-        let reader = child.stderr.take().map(|stderr| read_log(stderr, Arc::clone(&log)));
+        write_all(&directory, &config.text(driver), files);
+        let child = spawn(command, &directory);
         let secrets = vec![KEY.into(), TOKEN.into()];
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway = Self { child, log, reader, directory, addresses: Vec::new(), admin, secrets };
-        gateway.await_ready();
+        let (log, driver) = (Arc::default(), driver.to_string());
+        let mut gateway =
+            Self { child, log, reader: None, directory, driver, addresses: Vec::new(), admin, secrets };
+        gateway.follow();
         gateway
+    }
+
+    /// Ends it at once, and starts it again with the files as they are now.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.stop();
+        self.child = spawn(Command::new(BINARY), &self.directory);
+        self.log = Arc::default();
+        self.follow();
+    }
+
+    /// Ends it at once.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        self.look_back(None);
+    }
+
+    /// What it says when it is started with the files as they are now, which it must refuse.
+    #[track_caller]
+    pub fn start_is_refused(&mut self) -> String {
+        self.stop();
+        self.child = spawn(Command::new(BINARY), &self.directory);
+        self.log = Arc::default();
+        self.reader = self.child.stderr.take().map(|stderr| read_log(stderr, Arc::clone(&self.log)));
+        assert!(!self.exit().success(), "it has started:\n{}", self.log());
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        self.log()
+    }
+
+    /// Reads the log of the child from here on, and waits until it is ready.
+    #[track_caller]
+    fn follow(&mut self) {
+        self.reader = self.child.stderr.take().map(|stderr| read_log(stderr, Arc::clone(&self.log)));
+        self.addresses.clear();
+        self.await_ready();
     }
 
     /// A further text that must not be in the log or the status.
@@ -234,6 +275,26 @@ impl Drop for Gateway {
         } else {
             self.look_back(status.map(|answer| super::message::latin(&answer.body)));
         }
+    }
+}
+
+fn spawn(mut command: Command, directory: &Path) -> Child {
+    command
+        .args(["run", "--config"])
+        .arg(directory.join("keyferry.toml"))
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the gateway can be started")
+}
+
+fn write_all(directory: &Path, configuration: &str, files: &[(&str, &str)]) {
+    for (name, text) in files.iter().chain([&("keyferry.toml", configuration)]) {
+        let path = directory.join(name);
+        fs::create_dir_all(path.parent().expect("it has a directory")).expect("a directory can be made");
+        fs::write(path, text).expect("the file can be written");
     }
 }
 

@@ -12,6 +12,7 @@ pub mod config;
 pub mod gateway;
 pub mod message;
 pub mod openmetrics;
+pub mod operator;
 pub mod steps;
 pub mod wire;
 

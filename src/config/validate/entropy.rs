@@ -8,7 +8,7 @@ const RUN_MIN: usize = 4;
 const BYTES_MAX: usize = 256;
 
 /// Length times the logarithm of the alphabet, with separators, runs and repeated parts counted out.
-pub(super) fn bits(key: &[u8]) -> f64 {
+pub(in crate::config) fn bits(key: &[u8]) -> f64 {
     let key: Vec<u8> = key.iter().copied().take(BYTES_MAX).filter(|byte| !b"-_. ".contains(byte)).collect();
     let once = &key[..period(&key)];
     let size = alphabet(once);

@@ -22,6 +22,7 @@ mod server;
 mod target;
 mod target_credential;
 
+pub(super) use entropy::bits as plausible_bits;
 pub(super) use server::include;
 
 use self::{

@@ -74,7 +74,7 @@ impl Reader<'_> {
             active: field::boolean(&mut table, "active", true, self.report),
             websocket: self.upgrades(&mut table),
             keep_encoded_slash: self.encoded_slash(&mut table),
-            rules: rule::rules(&mut table, self.report),
+            rules: rule::rules_of_proxy(&mut table, self.report),
             origin: table.origin(self.report),
             route,
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
+        Severity,
         plan::{FieldCheck, PathCheck, Rule, Rules},
         raw::{Table, Value},
         report::{Problem, Report},
@@ -19,14 +20,27 @@ use crate::{
     types::{Case, Cidr, CidrError, Effect, Presence, Shape},
 };
 
+const DEFAULT: &str = "default_rule_effect";
 const EFFECTS: [(&str, Effect); 2] = [("allow", Effect::Allow), ("deny", Effect::Deny)];
 const PRESENCES: [(&str, Presence); 2] =
     [("must_exist", Presence::MustExist), ("must_absent", Presence::MustAbsent)];
 
-/// Reads the rules of a proxy, target or credential.
+/// Reads the rules of a target or credential, whose default counts only beside rules.
 pub(super) fn rules(table: &mut Table<'_>, report: &mut Report) -> Arc<Rules> {
-    let default = table.take("default_rule_effect");
-    let default = default.and_then(|value| field::choice(&value, &EFFECTS, report));
+    let rules = rules_of_proxy(table, report);
+    if let (true, true, Some(value)) = (rules.list.is_empty(), rules.default.is_some(), table.take(DEFAULT)) {
+        let problem = Problem::new(
+            "without rules beside it, this has no effect",
+            "write it on the proxy, or write a rule here",
+        );
+        value.add(Severity::Warning, problem, report);
+    }
+    rules
+}
+
+/// Reads the rules of a proxy.
+pub(super) fn rules_of_proxy(table: &mut Table<'_>, report: &mut Report) -> Arc<Rules> {
+    let default = table.take(DEFAULT).and_then(|value| field::choice(&value, &EFFECTS, report));
     let mut budget = Budget::default();
     let mut list = Vec::new();
     for table in table.tables("rule", report) {

@@ -18,7 +18,7 @@ use regex_automata::{
     nfa::thompson::{self, WhichCaptures},
     util::start,
 };
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Look, Repetition};
+use regex_syntax::hir::Hir;
 
 use crate::{limits, types::Pattern};
 
@@ -57,7 +57,7 @@ impl Automaton {
     ///
     /// None of patterns whose number and weight were checked; a sentence for any others.
     pub fn new(patterns: &[&Pattern], bytes_max: usize, budget: &mut BuildBudget) -> Result<Self, String> {
-        let searched: Vec<Hir> = patterns.iter().map(|pattern| anywhere(pattern.hir())).collect();
+        let searched: Vec<Hir> = patterns.iter().map(|pattern| pattern.anywhere()).collect();
         let config = thompson::Config::new().utf8(false).which_captures(WhichCaptures::None);
         let states = thompson::Compiler::new()
             .configure(config)
@@ -182,19 +182,6 @@ fn lazy_config() -> lazy::Config {
         .match_kind(MatchKind::All)
         .cache_capacity(limits::LAZY_CACHE_BYTES_MAX)
         .skip_cache_capacity_check(true)
-}
-
-/// A match anywhere in a text as a match of the whole text.
-fn anywhere(hir: &Hir) -> Hir {
-    let begins = hir.properties().look_set_prefix().contains(Look::Start);
-    let front = (!begins).then(anything);
-    Hir::concat(front.into_iter().chain([hir.clone(), anything()]).collect())
-}
-
-/// `(?s-u:.)*`
-fn anything() -> Hir {
-    let byte = Hir::class(Class::Bytes(ClassBytes::new([ClassBytesRange::new(0, u8::MAX)])));
-    Hir::repetition(Repetition { min: 0, max: None, greedy: true, sub: Box::new(byte) })
 }
 
 /// No two lazy automata of a process have the same number, so that none finds the cache of another.
