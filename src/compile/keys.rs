@@ -293,6 +293,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_had_another_key_is_told() {
+        let epoch = |generation, settled| Epoch { generation, settled };
+        let list = |digest| source(0, &[digests("a", &[digest])]);
+        let mut keys = Keys::default();
+        let first = keys.update(list(digest(1, 1)), epoch(1, 0)).expect("no conflict");
+        assert!(first.recycled.is_empty());
+        let second = keys.update(list(digest(1, 2)), epoch(2, 1)).expect("no conflict");
+        assert!(second.recycled.is_empty(), "a shard may still know the number of the key before");
+        let third = keys.update(list(digest(1, 3)), epoch(3, 2)).expect("no conflict");
+        let number = keys.table.find(&digest(1, 3)).next().map(|entry| entry.number);
+        assert_eq!((third.recycled, number), (vec![0], Some(0)));
+    }
+
+    #[test]
     fn a_key_keeps_its_number_and_a_list_gives_way_to_a_record() {
         let mut keys = Keys::default();
         keys.update(source(0, &[digests("a", &[digest(1, 1), digest(1, 2)])]), EPOCH).expect("no conflict");

@@ -204,5 +204,8 @@ mod tests {
         one.note_use(3, 2_000);
         two.note_use(3, 1_000);
         assert_eq!((telemetry.last_used(3), telemetry.last_used(4)), (Some(2_000), None));
+        one.note_use(5, 3_000);
+        telemetry.forget_keys(&[3, 4, u32::MAX]);
+        assert_eq!((telemetry.last_used(3), telemetry.last_used(5)), (None, Some(3_000)));
     }
 }
