@@ -68,6 +68,34 @@ fn judge_as_the_reference_does(seed: u64, compiler: fn() -> Compiler) {
     assert!(outcomes.iter().all(|count| *count > all / 5), "too little of one kind: {outcomes:?}");
 }
 
+/// A hostile path must not keep a shard busy for seconds, nor get past the rules that it does that to.
+#[test]
+fn a_path_that_takes_too_long_is_denied_whatever_the_default_is() {
+    let mut text = String::from(
+        "[[target]]\nname = \"t\"\nurl = \"http://t.example/base\"\n\
+         [[credential]]\nname = \"c\"\ntype = \"proxy\"\nauth = \"key\"\nkeys = []\n\
+         [[proxy]]\nalias = \"p\"\ntarget = \"t\"\nproxy_credentials = [\"c\"]\n",
+    );
+    for least in 0..100 {
+        text += &format!("[[proxy.rule]]\neffect = \"deny\"\npath = '[ab]{{{least},400}}c'\n");
+    }
+    let plan = config::parse_text(&text).unwrap().plan;
+    let snapshot = Compiler::default().compile(&plan, &vec![vec![([127, 0, 0, 1], 9).into()]]);
+    let mut rules = RuleMemory::default();
+    let mut ask = |path: &str| {
+        let head = format!("GET /p{path} HTTP/1.1\r\nHost: gw\r\n\r\n");
+        let mut table = FieldTable::new();
+        let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).unwrap();
+        let source = IpAddr::from([127, 0, 0, 1]);
+        let (path, rules) = (&mut [0; 8192][..], &mut rules);
+        let means = Means { now: Now(0), source, path, rules, watch: &mut Unwatched };
+        decide_as(&snapshot, &head, 0, means).map(drop).map_err(|denial| denial.reason)
+    };
+    assert_eq!(ask("/xyz"), Ok(()));
+    assert_eq!(ask(&format!("/{}", "ab".repeat(3000))), Err(Reason::Rule));
+    assert_eq!(ask("/xyz"), Ok(()));
+}
+
 struct Details;
 
 impl Watch for Details {

@@ -75,6 +75,8 @@ impl Random {
     pub fn name_pattern(&mut self) -> &'static str {
         self.one_of(&[
             "^x-a$",
+            "^X-",
+            "^a",
             "^X-B$",
             "X-a",
             "x-",
