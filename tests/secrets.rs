@@ -393,7 +393,9 @@ fn an_explanation_shows_nothing() {
 fn a_run_that_logs_everything_shows_nothing() {
     let api = failing_api();
     let directory = Directory::new("run");
-    let text = configuration(api.address) + "\n[access_log]\npath = \"access.jsonl\"\n";
+    let failing = configuration(api.address) + "\n[access_log]\npath = \"access.jsonl\"\n";
+    let text = failing.replace("expect = { status = 200 }", "expect = { status = 403 }");
+    let text = text.replace("[server]\n", "[server]\ndata_dir = \"data\"\n");
     let mut running = Running::start(&directory.write(&text));
     let mut answers = String::new();
     for request in requests() {
@@ -425,6 +427,25 @@ fn a_run_that_logs_everything_shows_nothing() {
         caller.send(head.as_bytes());
         shows_nothing(path, &latin(&caller.wire.rest()));
     }
+    // Whoever asks to revoke a key by itself rather than by its name, and files that became wrong.
+    for body in [format!("{{\"name\":\"{UNKNOWN_KEY}\"}}"), format!("{{\"sha256\":\"{UNKNOWN_KEY}\"}}")] {
+        shows_nothing("a refused revocation", &running.post("/revoke", &body));
+    }
+    for wrong in
+        [&failing, &text.replace("auth = \"bearer\"", "auth = \"bearer"), &text.replace("token =", "tokn =")]
+    {
+        directory.write(wrong);
+        let answer = running.post("/reload", "{\"force\":true}");
+        assert!(answer.contains("refused"), "{answer}");
+        shows_nothing("a refused reload", &answer);
+    }
+    directory.write(&text.replace("notes", "priority = 7\nnotes"));
+    shows_nothing("a reload", &running.post("/reload", "{}"));
+    shows_nothing("a revocation", &running.post("/revoke", "{\"name\":\"callers\"}"));
+    for path in ["/status", "/keys", "/keys?credential=callers&limit=1000"] {
+        shows_nothing(path, &running.get(path));
+    }
+    shows_nothing("revocations", &fs::read_to_string(directory.0.join("data/revocations.jsonl")).unwrap());
     let arguments = fs::read(format!("/proc/{}/cmdline", running.child.id())).unwrap();
     shows_nothing("the list of processes", &latin(&arguments));
     running.end();
@@ -529,6 +550,25 @@ impl Running {
         };
         let (gateway, admin) = (address(" listening "), address("admin listening"));
         Self { child, readers, log, gateway, admin }
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin))
+    }
+
+    fn post(&self, path: &str, body: &str) -> String {
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.admin,
+            body.len()
+        ))
+    }
+
+    fn ask(&self, request: &str) -> String {
+        let mut caller = Caller::to(self.admin).unwrap();
+        caller.send(request.as_bytes());
+        latin(&caller.wire.rest())
     }
 
     fn end(&mut self) {

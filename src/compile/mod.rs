@@ -10,7 +10,12 @@ mod proxies;
 mod rules;
 mod series;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 pub use keys::{KeyChanges, KeyCounts, RevokedKey};
 pub use numbers::Epoch;
@@ -26,8 +31,8 @@ use crate::{
         plan::{Plan, Target},
     },
     snapshot::{
-        Callers, Credential, HeadLimits, KeyTable, MILLIS_NEVER, Proxy, Revoked, Routes, Snapshot, Upstream,
-        UpstreamId, UpstreamTimeouts,
+        Callers, Credential, HeadLimits, KeyTable, MILLIS_NEVER, Proxy, Revoked, RevokedFor, Routes,
+        Snapshot, Upstream, UpstreamId, UpstreamTimeouts,
     },
     store::Revocations,
     types::SeriesName,
@@ -161,7 +166,18 @@ impl Compiled {
                 *flag = revocations.credential(&credential.name);
             }
         }
-        Arc::new(Revoked::new(revocations.keys(), credentials))
+        let keys = revocations.keys().map(|(digest, revoked)| {
+            let of = |names: &BTreeSet<String>| {
+                let numbers = names.iter().filter_map(|name| self.number_of(name));
+                RevokedFor::Credentials(numbers.collect())
+            };
+            (*digest, revoked.as_ref().map_or(RevokedFor::All, of))
+        });
+        Arc::new(Revoked::new(keys, credentials))
+    }
+
+    fn number_of(&self, credential: &str) -> Option<u32> {
+        self.credentials().find(|one| *one.name == *credential).map(|one| one.number)
     }
 
     /// The proxy credentials.

@@ -70,7 +70,8 @@ pub(super) fn list(
     let line = |(credential, key): (&ProxyCredential, KeyRef<'_>)| {
         let number = compiled.credentials().find(|one| *one.name == *credential.name).map(|one| one.number);
         let entry = compiled.keys().find(key.digest).find(|entry| Some(entry.credential) == number);
-        let revoked = revocations.key(key.digest) || revocations.credential(&credential.name);
+        let revoked =
+            revocations.key_of(key.digest, &credential.name) || revocations.credential(&credential.name);
         let window = key.window();
         KeyLine {
             credential: credential.name.clone(),

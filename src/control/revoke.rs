@@ -77,6 +77,8 @@ pub(super) fn sentence(revocation: &Revocation) -> String {
             format!("a key of {credential} that has no id")
         }
         Revocation::Key { credential: None, .. } => "a key that no credential has at present".to_owned(),
+        Revocation::Record { credential, id: Some(id), .. } => format!("key {credential}/{id}"),
+        Revocation::Record { credential, id: None, .. } => format!("a key of {credential} that has no id"),
         Revocation::Credential { name } => format!("credential {name} with all its keys"),
     }
 }

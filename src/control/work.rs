@@ -312,10 +312,9 @@ impl Work {
 pub fn keep_revoked(revocations: &mut Revocations, compiled: &Compiled) {
     let name =
         |number| compiled.credentials().find(|one| one.number == number).map(|one| one.name.to_string());
-    let found = compiled.key_changes.revoked.iter().map(|key| Revocation::Key {
-        digest: key.digest,
-        credential: name(key.credential),
-        id: key.id.clone(),
+    let found = compiled.key_changes.revoked.iter().filter_map(|key| {
+        let (digest, credential) = (key.digest, name(key.credential)?);
+        Some(Revocation::Record { digest, credential, id: key.id.clone() })
     });
     let new: Vec<_> = found.filter(|one| !revocations.contains(one)).collect();
     if new.is_empty() {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use keys::{KeyEntry, KeyTable, PARTS as KEY_PARTS};
 pub use names::NameSet;
 pub use proxies::{Credential, Location, LocationKind, Proxy, ProxyRules, ProxySeries, Serving};
-pub use revoked::Revoked;
+pub use revoked::{Revoked, RevokedFor};
 pub use routes::Routes;
 pub use rules::{
     BuildBudget, FieldCheck, FieldPattern, LazyCaches, Methods, PathUse, Rule, RuleSet, RuleSetBuilder,

@@ -1,6 +1,6 @@
 //! What is refused for good, whatever the tables say: it is asked before they are.
 
-use std::{collections::HashSet, hash::BuildHasherDefault};
+use std::{collections::HashMap, hash::BuildHasherDefault};
 
 use crate::types::Digest;
 
@@ -25,21 +25,41 @@ impl std::hash::Hasher for DigestHasher {
 /// Revoked keys and credentials.
 #[derive(Debug, Clone, Default)]
 pub struct Revoked {
-    keys: HashSet<Digest, BuildHasherDefault<DigestHasher>>,
+    keys: HashMap<Digest, RevokedFor, BuildHasherDefault<DigestHasher>>,
     /// By the numbers of credentials.
     credentials: Box<[bool]>,
 }
 
+/// Where a key is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RevokedFor {
+    /// Wherever it stands.
+    All,
+    /// As a key of these credentials, by their numbers.
+    Credentials(Vec<u32>),
+}
+
 impl Revoked {
     /// These keys, and the credentials whose flag is set, by their numbers.
-    pub fn new(keys: impl IntoIterator<Item = Digest>, credentials: Box<[bool]>) -> Self {
+    pub fn new(keys: impl IntoIterator<Item = (Digest, RevokedFor)>, credentials: Box<[bool]>) -> Self {
         Self { keys: keys.into_iter().collect(), credentials }
     }
 
-    /// Whether a key was revoked.
+    /// Whether a key was revoked wherever it stands.
     #[inline]
     pub fn key(&self, digest: &Digest) -> bool {
-        !self.keys.is_empty() && self.keys.contains(digest)
+        !self.keys.is_empty() && self.keys.get(digest) == Some(&RevokedFor::All)
+    }
+
+    /// Whether a key of a credential was revoked, or the credential with all its keys.
+    #[inline]
+    pub fn key_of(&self, digest: &Digest, credential: u32) -> bool {
+        let by_key = || match self.keys.get(digest) {
+            None => false,
+            Some(RevokedFor::All) => true,
+            Some(RevokedFor::Credentials(numbers)) => numbers.contains(&credential),
+        };
+        self.credential(credential) || !self.keys.is_empty() && by_key()
     }
 
     /// Whether a credential was, by its number.
@@ -51,13 +71,16 @@ impl Revoked {
 
 #[cfg(test)]
 mod tests {
-    use super::Revoked;
+    use super::{Revoked, RevokedFor};
 
     #[test]
     fn only_what_was_revoked_is() {
-        let revoked = Revoked::new([[1; 32]], Box::new([false, true]));
-        assert!(revoked.key(&[1; 32]) && !revoked.key(&[2; 32]));
+        let keys = [([1; 32], RevokedFor::All), ([3; 32], RevokedFor::Credentials(vec![0]))];
+        let revoked = Revoked::new(keys, Box::new([false, true]));
+        assert!(revoked.key(&[1; 32]) && !revoked.key(&[2; 32]) && !revoked.key(&[3; 32]));
+        assert!(revoked.key_of(&[1; 32], 0) && revoked.key_of(&[3; 32], 0));
+        assert!(!revoked.key_of(&[3; 32], 2) && revoked.key_of(&[2; 32], 1));
         assert!(revoked.credential(1) && !revoked.credential(0) && !revoked.credential(9));
-        assert!(!Revoked::default().key(&[1; 32]));
+        assert!(!Revoked::default().key_of(&[1; 32], 0));
     }
 }

@@ -31,6 +31,15 @@ pub enum Revocation {
         /// Its id, for people.
         id: Option<String>,
     },
+    /// A key as a key of one credential: what a file calls revoked. Under another credential it may count.
+    Record {
+        /// Its SHA-256.
+        digest: Digest,
+        /// The credential.
+        credential: String,
+        /// Its id, for people.
+        id: Option<String>,
+    },
     /// A proxy credential with all its keys, by its name.
     Credential {
         /// Its name.
@@ -81,6 +90,14 @@ enum Line {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<String>,
     },
+    Record {
+        sha256: String,
+        credential: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
+    },
     Credential {
         name: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +118,8 @@ struct Kept {
 #[derive(Debug, Default)]
 pub struct Revocations {
     file: Option<Kept>,
-    keys: HashMap<Digest, Option<String>>,
+    /// Each for the credentials that are named, or, without, wherever it stands.
+    keys: HashMap<Digest, Option<BTreeSet<String>>>,
     credentials: BTreeSet<String>,
 }
 
@@ -199,19 +217,21 @@ impl Revocations {
     /// Whether something was revoked already.
     pub fn contains(&self, revocation: &Revocation) -> bool {
         match revocation {
-            Revocation::Key { digest, .. } => self.keys.contains_key(digest),
+            Revocation::Key { digest, .. } => self.keys.get(digest) == Some(&None),
+            Revocation::Record { digest, credential, .. } => self.key_of(digest, credential),
             Revocation::Credential { name } => self.credentials.contains(name),
         }
     }
 
-    /// The keys.
-    pub fn keys(&self) -> impl Iterator<Item = Digest> {
-        self.keys.keys().copied()
+    /// The keys, each with the credentials whose key it no longer is; without any, it is nobody's.
+    pub fn keys(&self) -> impl Iterator<Item = (&Digest, &Option<BTreeSet<String>>)> {
+        self.keys.iter()
     }
 
-    /// Whether a key was revoked.
-    pub fn key(&self, digest: &Digest) -> bool {
-        self.keys.contains_key(digest)
+    /// Whether a key of a credential was revoked.
+    pub fn key_of(&self, digest: &Digest, credential: &str) -> bool {
+        let found = self.keys.get(digest);
+        found.is_some_and(|names| names.as_ref().is_none_or(|names| names.contains(credential)))
     }
 
     /// Whether a credential was revoked.
@@ -226,7 +246,12 @@ impl Revocations {
 
     fn remember(&mut self, revocation: &Revocation) {
         match revocation {
-            Revocation::Key { digest, id, .. } => drop(self.keys.insert(*digest, id.clone())),
+            Revocation::Key { digest, .. } => drop(self.keys.insert(*digest, None)),
+            Revocation::Record { digest, credential, .. } => {
+                if let Some(names) = self.keys.entry(*digest).or_insert_with(|| Some(BTreeSet::new())) {
+                    names.insert(credential.clone());
+                }
+            }
             Revocation::Credential { name } => drop(self.credentials.insert(name.clone())),
         }
     }
@@ -259,6 +284,9 @@ fn written(revocation: &Revocation, at: &str) -> Vec<u8> {
     let at = Some(at.to_owned());
     let line = match revocation.clone() {
         Revocation::Key { digest, credential, id } => Line::Key { sha256: hex(&digest), credential, id, at },
+        Revocation::Record { digest, credential, id } => {
+            Line::Record { sha256: hex(&digest), credential, id, at }
+        }
         Revocation::Credential { name } => Line::Credential { name, at },
     };
     let mut text = serde_json::to_vec(&line).unwrap_or_default();
@@ -270,6 +298,9 @@ fn read(line: &[u8]) -> Option<Revocation> {
     Some(match serde_json::from_slice(line).ok()? {
         Line::Key { sha256, credential, id, .. } => {
             Revocation::Key { digest: digest_from_hex(sha256.as_bytes())?, credential, id }
+        }
+        Line::Record { sha256, credential, id, .. } => {
+            Revocation::Record { digest: digest_from_hex(sha256.as_bytes())?, credential, id }
         }
         Line::Credential { name, .. } => Revocation::Credential { name },
     })

@@ -80,7 +80,8 @@ fn a_path_that_takes_too_long_is_denied_whatever_the_default_is() {
         text += &format!("[[proxy.rule]]\neffect = \"deny\"\npath = '[ab]{{{least},400}}c'\n");
     }
     let plan = config::parse_text(&text).unwrap().plan;
-    let snapshot = Compiler::default().compile(&plan, &vec![vec![([127, 0, 0, 1], 9).into()]]);
+    let compiled = Compiler::default().compile(&Arc::new(plan), Epoch::FIRST).expect("it compiles");
+    let snapshot = compiled.snapshot(1, &vec![vec![([127, 0, 0, 1], 9).into()]], &Arc::default());
     let mut rules = RuleMemory::default();
     let mut ask = |path: &str| {
         let head = format!("GET /p{path} HTTP/1.1\r\nHost: gw\r\n\r\n");

@@ -29,7 +29,7 @@ impl Grant {
     ///
     /// The reason why a request with it would be refused.
     pub fn holds(&self, snapshot: &Snapshot, now: i64) -> Result<i64, Reason> {
-        if snapshot.revoked.key(&self.digest) || snapshot.revoked.credential(self.credential) {
+        if snapshot.revoked.key_of(&self.digest, self.credential) {
             return Err(Reason::KeyRevoked);
         }
         let name = self.proxy.as_bytes();

@@ -33,7 +33,7 @@ pub(super) fn verify<'s>(
         if location.credentials.binary_search(&entry.credential).is_err() {
             continue;
         }
-        if snapshot.revoked.credential(entry.credential) {
+        if snapshot.revoked.key_of(&digest, entry.credential) {
             reason = Reason::KeyRevoked;
             continue;
         }
