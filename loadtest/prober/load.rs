@@ -20,6 +20,8 @@ pub struct Seen {
     pub failed: AtomicUsize,
     /// Connections that the gateway has ended.
     pub reconnects: AtomicUsize,
+    /// The longest wait for an answer, in microseconds.
+    pub slowest: AtomicUsize,
 }
 
 impl Seen {
@@ -55,7 +57,10 @@ impl Seen {
     }
 
     fn ask(&self, scene: &Scene, client: &mut Client, request: &[u8]) {
-        match client.ask(request) {
+        let asked = Instant::now();
+        let answer = client.ask(request);
+        self.slowest.fetch_max(asked.elapsed().as_micros() as usize, Ordering::Relaxed);
+        match answer {
             Ok(200) => _ = self.answered.fetch_add(1, Ordering::Relaxed),
             Ok(_) => _ = self.failed.fetch_add(1, Ordering::Relaxed),
             Err(_) => {

@@ -1,7 +1,7 @@
 //! All keys but the one in use are replaced by others: what callers feel of it.
 
 use std::{
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Figures {
     let quiet = of(&times, |due| due >= quiet_from && due < first);
     let busy = of(&times, |due| replaced.iter().any(|one| due >= one.from && due < one.to));
     let ratio = percentile(&busy, 0.99).as_secs_f64() / percentile(&quiet, 0.99).as_secs_f64();
-    let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(Ordering::Relaxed);
+    let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let mut figures = Figures::default();
     figures.add("keys", options.keys);
     figures.add("requests/s", options.rate);

@@ -19,6 +19,8 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 /// A running gateway, with its files; dropping it ends the one and removes the others.
 pub struct Scene {
     gateway: Child,
+    /// Ends the gateway when this program is ended: its standard input closes then.
+    watchdog: Child,
     directory: PathBuf,
     /// Lines of every file, without the one that an experiment changes.
     files: Vec<String>,
@@ -61,16 +63,25 @@ impl Scene {
         let mut gateway = Command::new(&options.gateway)
             .args(["run", "--config"])
             .arg(directory.join("keyferry.toml"))
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", options.gateway.display()));
+        let watchdog = Command::new("sh")
+            .args(["-c", &format!("read _; kill {}; rm -r \"$0\"", gateway.id())])
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let (address, admin) = addresses(&mut gateway, began);
         let began_in = began.elapsed();
         // For load from elsewhere: where to send it, and keys that stay.
         let keys: String = (0..options.keys.min(10_000)).map(|n| key("a", n) + "\n").collect();
         fs::write(directory.join("keys"), keys).unwrap();
         eprintln!("gateway {address} directory {}", directory.display());
-        Self { gateway, directory, files, in_place: options.in_place, address, admin, began_in }
+        Self { gateway, watchdog, directory, files, in_place: options.in_place, address, admin, began_in }
     }
 
     /// Writes a file anew, with one key behind its lines; returns the moment when that was done.
@@ -110,8 +121,10 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        let _ = self.gateway.kill();
-        let _ = self.gateway.wait();
+        for child in [&mut self.watchdog, &mut self.gateway] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

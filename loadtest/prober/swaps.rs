@@ -1,6 +1,10 @@
 //! Two keys change sides again and again, while callers with other keys must not notice.
 
-use std::{sync::atomic::Ordering, thread, time::Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     Options,
@@ -11,12 +15,15 @@ use super::{
     scene::{Scene, key},
 };
 
+/// A disk that is busy may keep a write waiting for very long.
+const STALL: Duration = Duration::from_secs(30);
+
 pub fn run(options: &Options) -> Figures {
     let sides = [key("side", 0), key("side", 1)];
     let other = |n: usize| key("extra", n);
     let scene = Scene::start(options, |n| if n == 0 { sides[0].clone() } else { other(n) });
     let seen = Seen::default();
-    let (mut refused, mut accepted) = (Vec::new(), Vec::new());
+    let (mut writing, mut refused, mut accepted) = (Vec::new(), Vec::new(), Vec::new());
     let began = Instant::now();
     let memory = scene.resident_mib();
     thread::scope(|scope| {
@@ -28,22 +35,29 @@ pub fn run(options: &Options) -> Figures {
         let mut client = scene.connect();
         let requests = [request(&sides[0]), request(&sides[1])];
         for swap in 1..=options.count {
+            let from = Instant::now();
             let written = scene.write(0, &sides[swap % 2]);
+            writing.push(written - from);
+            if from.elapsed() > STALL {
+                client = scene.connect(); // the gateway may end one that was idle for so long
+            }
             let (gone, there) = follow(&mut client, &requests[(swap + 1) % 2], &requests[swap % 2], written);
             refused.push(gone);
             accepted.push(there);
         }
     });
     let took = began.elapsed().as_secs_f64();
-    let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(Ordering::Relaxed);
+    let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let mut figures = Figures::default();
     figures.add("keys", options.keys);
     figures.add("swaps, each seen on both sides", accepted.len());
     figures.add("seconds", rounded(took));
     figures.add("swaps/s", rounded(accepted.len() as f64 / took));
     figures.add("answers to untouched keys", count(&seen.answered));
+    figures.add("slowest answer to them, ms", count(&seen.slowest) as f64 / 1000.0);
     figures.must_be_zero("failed requests of untouched keys", count(&seen.failed));
     figures.must_be_zero("connections that were ended", count(&seen.reconnects));
+    figures.spread("writing the file (the disk's time)", writing);
     figures.spread("first refusal", refused);
     figures.spread("first acceptance", accepted);
     let (_, status) = scene.admin().get("/status").unwrap();
