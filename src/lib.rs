@@ -5,7 +5,7 @@
 //! ```text
 //!  TOML files ─┐                               ┌─ shard 0: accept → parse → route → authenticate → authorise
 //!              ├─ load → validate → compile → Snapshot        → inject → forward → record
-//!              ┘      (control thread)   (arc-swap) └─ shard N: the same, nothing shared but the snapshot
+//!  revocations ┘      (control thread)   (arc-swap) └─ shard N: the same, nothing shared but the snapshot
 //! ```
 //!
 //! # Rooms
@@ -20,7 +20,8 @@
 //! | [`config`] | files → [`config::plan::Plan`], or every diagnostic at once |
 //! | [`compile`] | `Plan` → [`snapshot::Snapshot`] |
 //! | [`explain`] | what operators ask of a decision: how it comes about, and whether it is as they assert |
-//! | [`control`] | the control thread: publishing, name resolution, signals, drain |
+//! | [`store`] | what outlives the process and stands in no file of the operator's: revocations |
+//! | [`control`] | the control thread: reload, revocation, publishing, name resolution, signals, drain |
 //! | [`shard`] | the data plane: one event loop for each core |
 //! | [`telemetry`] | what each shard counts and logs, and the totals |
 //! | [`admin`] | the admin listener |

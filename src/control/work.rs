@@ -24,7 +24,7 @@ use crate::{
 /// How often it is looked whether every shard serves a snapshot that somebody waits for.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(1);
 /// How long a shard may take to serve a new snapshot before the answer says that it does not yet.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(2);
+const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
 /// Findings of one reload that the log shows.
 const FINDINGS_MAX: usize = 20;
 
