@@ -24,5 +24,6 @@ mod routing;
 mod slow_sides;
 mod timeouts;
 mod timeouts_upstream;
+mod tunnels;
 mod upstreams;
 mod windows;
