@@ -28,5 +28,6 @@ mod telemetry;
 mod timeouts;
 mod timeouts_upstream;
 mod top;
+mod tunnels;
 mod upstreams;
 mod windows;
