@@ -27,6 +27,10 @@ use crate::{
 /// Descriptors that are left for everything but callers and targets.
 const DESCRIPTORS_RESERVED: usize = 128;
 
+/// How long a thread that loaded and compiled is kept for the next time: not long, because bulk work lowers its
+/// priority for good.
+const BUILD_THREAD_KEPT: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// Callers at a time below which the operator is told.
 const CONNECTIONS_FEW: usize = 256;
 
@@ -80,7 +84,10 @@ pub fn run(start: Start, on_ready: impl FnOnce(&Running)) -> ExitCode {
     for diagnostic in &start.findings {
         warn!("{diagnostic}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(BUILD_THREAD_KEPT)
+        .build();
     let result = runtime.and_then(|runtime| runtime.block_on(start_and_run(start, on_ready)));
     match result {
         Ok(()) => ExitCode::SUCCESS,

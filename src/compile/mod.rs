@@ -66,6 +66,7 @@ pub struct Compiled {
     proxies: Arc<[Proxy]>,
     credentials: Arc<[Option<Credential>]>,
     keys: Arc<KeyTable>,
+    numbers: HashMap<String, u32>,
     upstream_ids: Vec<UpstreamId>,
     callers: Callers,
     series: Arc<[SeriesName]>,
@@ -110,6 +111,7 @@ impl Compiler {
             proxies,
             credentials: credentials.into(),
             keys: Arc::clone(&self.keys.table),
+            numbers: plan.proxy_credentials.iter().map(|one| one.name.clone()).zip(numbers).collect(),
             upstream_ids,
             callers: callers(plan),
             series: self.series.names(),
@@ -176,8 +178,14 @@ impl Compiled {
         Arc::new(Revoked::new(keys, credentials))
     }
 
-    fn number_of(&self, credential: &str) -> Option<u32> {
-        self.credentials().find(|one| *one.name == *credential).map(|one| one.number)
+    /// The number of a credential.
+    pub fn number_of(&self, credential: &str) -> Option<u32> {
+        self.numbers.get(credential).copied()
+    }
+
+    /// The name of the credential with a number.
+    pub fn name_of(&self, number: u32) -> Option<&str> {
+        Some(&self.credentials.get(number as usize)?.as_ref()?.name)
     }
 
     /// The proxy credentials.

@@ -76,6 +76,7 @@ impl NumberedNames {
             by_name.entry(name.to_owned()).or_insert_with(|| self.numbers.take(epoch));
         }
         self.by_name = by_name;
+        self.numbers.take_recycled(); // nothing is counted under these
     }
 
     pub(super) fn number(&self, name: &str) -> Option<u32> {

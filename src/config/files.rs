@@ -16,7 +16,10 @@ use super::{key_list::KeyList, report::Problem};
 
 /// A file that changed this short a time before it was read may change again without looking any different: file
 /// systems stamp files with a clock of a few milliseconds.
-const STAMP_TRUSTED_AFTER_MILLIS: i64 = 100;
+const STAMP_TRUSTED_AFTER_MILLIS: i64 = 30;
+
+/// Bytes of lists from which on a load is bulk work: some hundred thousand keys.
+const BULK_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How often a file is read again that changed while it was read.
 const READ_ATTEMPTS: usize = 3;
@@ -43,7 +46,7 @@ impl Stamp {
     }
 
     fn is_old_at(&self, now_millis: i64) -> bool {
-        let (seconds, nanos) = self.modified.max(self.changed);
+        let (seconds, nanos) = self.changed; // the other one can be set to anything
         let millis = seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000);
         now_millis.saturating_sub(millis) >= STAMP_TRUSTED_AFTER_MILLIS
     }
@@ -95,9 +98,17 @@ pub(super) struct Files {
     lists_read: usize,
     /// Whether what is gone or empty now is meant to be.
     forced: bool,
+    /// Bytes of lists that were read in this load, and what to do when they are many.
+    list_bytes: u64,
+    when_bulky: Option<fn()>,
 }
 
 impl Files {
+    /// What to do when a load turns out to be bulk work.
+    pub fn when_bulky(&mut self, act: Option<fn()>) {
+        self.when_bulky = act;
+    }
+
     /// Forgets the load before, but not what its files held.
     pub fn begin(&mut self, force: bool) {
         self.forced = force;
@@ -105,6 +116,7 @@ impl Files {
         self.missing.clear();
         self.named.clear();
         self.lists_read = 0;
+        self.list_bytes = 0;
     }
 
     /// What was loaded last is what is served now.
@@ -133,6 +145,11 @@ impl Files {
     /// Every file that was read and every directory that was searched, as they looked then.
     pub fn seen(&self) -> &HashMap<PathBuf, Stamp> {
         &self.seen
+    }
+
+    /// Whether every list would be noticed to have changed if it did.
+    pub fn is_sure(&self) -> bool {
+        self.seen.keys().filter_map(|path| self.lists.get(path)).all(|kept| kept.trusted)
     }
 
     /// How many files of keys were read rather than remembered.
@@ -177,6 +194,12 @@ impl Files {
         }
         let bytes = self.read(path, bytes_max)?;
         self.lists_read += 1;
+        self.list_bytes += bytes.len() as u64;
+        if self.list_bytes >= BULK_BYTES
+            && let Some(act) = self.when_bulky.take()
+        {
+            act();
+        }
         let file = Arc::new(parse(&bytes));
         if let Some(&stamp) = self.seen.get(path) {
             let kept = Kept { stamp, trusted: stamp.is_old_at(now_millis), file: Arc::clone(&file) };

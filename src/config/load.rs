@@ -86,9 +86,20 @@ impl Loader {
         Attempt { result, watched, key_files_read: self.files.lists_read() }
     }
 
+    /// What to do when a load turns out to be bulk work.
+    pub fn when_bulky(&mut self, act: Option<fn()>) {
+        self.files.when_bulky(act);
+    }
+
     /// What was loaded last is what is served from now on.
     pub fn accept(&mut self) {
         self.files.accept();
+    }
+
+    /// Whether a list that changes from here on is sure to look different; if not, the files are to be read again in
+    /// a moment.
+    pub fn is_sure(&self) -> bool {
+        self.files.is_sure()
     }
 
     /// Every file that was read and every directory that was searched in the last load, as they looked then.
@@ -143,13 +154,7 @@ fn load_file(path: &Path, outside: &dyn Outside, report: &mut Report) -> Option<
         report.directories.push(directory);
     }
     let text = read_text(path, file, outside, report)?;
-    let has_directory = base.join(INCLUDE_DIRECTORY).is_dir();
-    Some(load_tree(
-        Source::new(file, base, true, text),
-        has_directory.then_some(INCLUDE_DEFAULT),
-        outside,
-        report,
-    ))
+    Some(load_tree(Source::new(file, base, true, text), Some(INCLUDE_DEFAULT), outside, report))
 }
 
 /// Loads a text as if it were the file `name` in the directory `base`; only an `include` that it spells out
@@ -244,6 +249,7 @@ fn matches(pattern: &Value<'_>, outside: &dyn Outside, report: &mut Report) -> V
     report.directories.push(directory_of(&pattern.source().base, text));
     match outside.matches(&pattern.source().base, text) {
         Ok(paths) => {
+            report.directories.extend(paths.iter().filter_map(|path| path.parent().map(Path::to_path_buf)));
             if paths.is_empty() {
                 let kind = if is_pattern(text) { "it names no file" } else { "there is no such file" };
                 pattern.add(Severity::Warning, Problem::plain(kind), report);

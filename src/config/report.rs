@@ -155,6 +155,8 @@ impl Report {
                 help: None,
             });
         }
+        self.directories.sort_unstable();
+        self.directories.dedup();
         (diagnostics, Watched { files: self.files, directories: self.directories }, usable)
     }
 

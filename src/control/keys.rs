@@ -68,7 +68,7 @@ pub(super) fn list(
     let mut keys = credentials.flat_map(|one| one.keys().map(move |key| (one, key))).skip(query.offset);
     let limit = query.limit.clamp(1, KEYS_LISTED_MAX);
     let line = |(credential, key): (&ProxyCredential, KeyRef<'_>)| {
-        let number = compiled.credentials().find(|one| *one.name == *credential.name).map(|one| one.number);
+        let number = compiled.number_of(&credential.name);
         let entry = compiled.keys().find(key.digest).find(|entry| Some(entry.credential) == number);
         let revoked =
             revocations.key_of(key.digest, &credential.name) || revocations.credential(&credential.name);
@@ -77,7 +77,8 @@ pub(super) fn list(
             credential: credential.name.clone(),
             id: key.id().map(str::to_owned),
             sha256: key.digest.iter().take(DIGEST_BYTES_SHOWN).map(|byte| format!("{byte:02x}")).collect(),
-            state: if revoked { KeyState::Revoked.word() } else { key.state().word() },
+            state: if revoked { KeyState::Revoked } else { entry.map_or(key.state(), |entry| entry.state) }
+                .word(),
             not_before: (window.not_before != i64::MIN).then(|| clock::moment(window.not_before)),
             expires: (window.expires != i64::MAX).then(|| clock::moment(window.expires)),
             last_used: entry

@@ -91,6 +91,9 @@ impl Control {
         let mut watch = Watch::new();
         if let Some(builder) = &builder {
             watch.follow(&watched, builder.seen(), true);
+            if !builder.is_sure() {
+                watch.make_sure();
+            }
         }
         let revoked = compiled.revoked(&revocations);
         let inner = Inner { compiled, publisher, addresses, revocations, revoked, status, findings };
@@ -104,7 +107,8 @@ impl Control {
                 biased;
                 signal = signals.next() => match signal {
                     Asked::End => break,
-                    Asked::Reload => work.want("signal", false, None),
+                    Asked::Reload if builder.is_some() || building.is_some() => work.want("signal", false, None),
+                    Asked::Reload => info!("there is no file to load again"),
                 },
                 Some(command) = queue.recv() => work.command(command, builder.is_some() || building.is_some()).await,
                 () = work.next_confirmation() => work.confirm(),
@@ -117,8 +121,14 @@ impl Control {
                     } else {
                         watch.follow(&both(&watched, &built.watched), &seen, false);
                     }
+                    if !built.builder.is_sure() {
+                        watch.make_sure();
+                    }
+                    let before = Arc::clone(&work.control.compiled);
                     builder = Some(work.finish(built, addresses));
-                    resolver = Resolver::new(&work.control.compiled.plan);
+                    if before.plan.targets != work.control.compiled.plan.targets {
+                        resolver = Resolver::new(&work.control.compiled.plan);
+                    }
                 }
                 () = watch.settled() => work.want("file", false, None),
                 changed = resolver.next_change(&work.control.compiled.plan, &work.control.addresses) => {
@@ -128,10 +138,12 @@ impl Control {
                 }
                 _ = care.tick() => {
                     work.control.publisher.collect();
+                    work.keep_what_is_owed();
                     stalls.look(&work.control.publisher, &work.control.status);
                 }
             }
         }
+        drop(queue); // whoever asks for something from here on is told that the gateway is ending
         drain(&work.control, &mut signals).await;
     }
 }

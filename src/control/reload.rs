@@ -22,6 +22,14 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Least urgent of all: what waits for a request goes first.
+const BULK_NICENESS: i32 = 19;
+
+/// Gives way to whatever waits for a request; for the rest of this thread's life, which ends soon after.
+fn give_way() {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BULK_NICENESS);
+}
+
 /// Makes compiled configurations of one file, again and again.
 pub struct Builder {
     path: PathBuf,
@@ -63,6 +71,8 @@ impl Builder {
     #[allow(clippy::disallowed_methods, reason = "the control plane's own clock")]
     pub fn build(mut self, before: Option<&Compiled>, epoch: Epoch, force: bool) -> Built {
         let started = Instant::now();
+        // At the start there is nobody to give way to.
+        self.loader.when_bulky(before.is_some().then_some(give_way as fn()));
         let Attempt { result, watched, key_files_read } = self.loader.load(&self.path, &environment, force);
         let outcome = match result {
             Err(diagnostics) => Outcome::Refused(diagnostics),
@@ -73,6 +83,11 @@ impl Builder {
             Ok(loaded) => self.compile(loaded.plan, loaded.diagnostics, before, epoch, force),
         };
         Built { builder: self, outcome, watched, took: started.elapsed(), key_files_read }
+    }
+
+    /// Whether what was read is known to be what is there.
+    pub fn is_sure(&self) -> bool {
+        self.loader.is_sure()
     }
 
     /// How the files looked that were read last, and the directories that were searched.
@@ -137,10 +152,7 @@ fn shrinks(before: &Compiled, after: &Compiled, path: &Path) -> Vec<Diagnostic> 
         let mut removed: Vec<_> =
             keys.of_credentials.iter().filter(|(_, counts)| counts.removed > 0).collect();
         removed.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.removed));
-        let name = |number: u32| {
-            let mut known = after.credentials().chain(before.credentials());
-            known.find(|one| one.number == number).map_or("?", |one| &*one.name)
-        };
+        let name = |number| after.name_of(number).or_else(|| before.name_of(number)).unwrap_or("?");
         let names: Vec<String> = removed
             .iter()
             .map(|(number, counts)| format!("{}: {}", name(**number), counts.removed))
@@ -149,7 +161,8 @@ fn shrinks(before: &Compiled, after: &Compiled, path: &Path) -> Vec<Diagnostic> 
         refusals.push(refusal("keys", gone, keys.before, &listed(&names)));
     }
     let labels = |compiled: &Compiled| -> std::collections::HashSet<String> {
-        compiled.plan.proxies.iter().map(|proxy| proxy.label.clone()).collect()
+        let served = compiled.plan.proxies.iter().filter(|proxy| proxy.route.is_ok());
+        served.map(|proxy| proxy.label.clone()).collect()
     };
     let (old, new) = (labels(before), labels(after));
     let mut gone: Vec<&str> = old.difference(&new).map(String::as_str).collect();

@@ -107,6 +107,13 @@ impl Status {
         reloads.last = Some(report.clone());
     }
 
+    /// Says whether every shard serves what the last reload came to.
+    pub fn confirm_reload(&self, generation: u64, confirmed: bool) {
+        if let Some(last) = self.reloads().last.as_mut().filter(|last| last.generation == generation) {
+            last.confirmed = confirmed;
+        }
+    }
+
     /// Says how many keys and credentials were revoked.
     pub fn set_revocations(&self, (keys, credentials): (usize, usize)) {
         let mut reloads = self.reloads();

@@ -40,6 +40,8 @@ const UNFINISHED_QUIET: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often files are looked at without a hint: some file systems give none.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+/// How long after a load that could not be sure of a file everything is read again.
+const SURE_AFTER: Duration = Duration::from_millis(100);
 /// Hints that are kept; when more come, everything is looked at.
 const HINTS_MAX: usize = 4096;
 /// Symbolic links that are followed on the way to one file.
@@ -59,6 +61,13 @@ struct Pending {
     in_place: bool,
 }
 
+impl Pending {
+    /// When it counts as settled, whatever happens.
+    fn latest(&self) -> Instant {
+        self.due.min(self.since + PATIENCE)
+    }
+}
+
 /// Watches what a configuration was read from.
 pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
@@ -67,6 +76,8 @@ pub(super) struct Watch {
     files: HashSet<PathBuf>,
     /// Directories where a new file may belong to the configuration.
     open: HashSet<PathBuf>,
+    /// How the directories looked when they were searched.
+    searched: HashMap<PathBuf, Option<Stamp>>,
     /// Directories that are watched, and which ones they were when the watch began.
     directories: HashMap<PathBuf, Option<(u64, u64)>>,
     /// How files looked when they were read last, or when they could not be.
@@ -77,6 +88,8 @@ pub(super) struct Watch {
     without_line_end: HashSet<PathBuf>,
     pending: HashMap<PathBuf, Pending>,
     next_look: Instant,
+    /// When everything is read again, because a file changed just before it was read.
+    again: Option<Instant>,
 }
 
 impl Watch {
@@ -93,13 +106,21 @@ impl Watch {
             hints,
             files: HashSet::new(),
             open: HashSet::new(),
+            searched: HashMap::new(),
             directories: HashMap::new(),
             stamps: HashMap::new(),
             lengths: HashMap::new(),
             without_line_end: HashSet::new(),
             pending: HashMap::new(),
             next_look: Instant::now() + LOOK_INTERVAL,
+            again: None,
         }
+    }
+
+    /// Has everything read again in a moment: a file that changed just before it was read may have changed again
+    /// without looking any different.
+    pub(super) fn make_sure(&mut self) {
+        self.again.get_or_insert(Instant::now() + SURE_AFTER);
     }
 
     /// Watches these from here on; `seen` is how the files looked when they were read, `accepted` whether what they
@@ -107,13 +128,24 @@ impl Watch {
     pub(super) fn follow(&mut self, watched: &Watched, seen: &HashMap<PathBuf, Stamp>, accepted: bool) {
         let mut directories = HashSet::new();
         self.files.clear();
+        // A directory is watched under its one real name, because the kernel knows no other; the files are known by
+        // that name and by their own.
         for file in &watched.files {
-            let way = way_to(&absolute(file));
-            directories.extend(way.iter().filter_map(|step| step.parent().map(Path::to_path_buf)));
-            self.files.extend(way);
+            for step in way_to(&absolute(file)) {
+                if let (Some(parent), Some(name)) = (step.parent(), step.file_name()) {
+                    let parent = real(parent);
+                    self.files.insert(parent.join(name));
+                    directories.insert(parent);
+                }
+                self.files.insert(step);
+            }
         }
-        self.open = watched.directories.iter().map(|directory| absolute(directory)).collect();
-        directories.extend(self.open.iter().cloned());
+        let open = watched.directories.iter().map(|directory| absolute(directory));
+        self.open = open.flat_map(|directory| [real(&directory), directory]).collect();
+        directories.extend(watched.directories.iter().map(|directory| real(&absolute(directory))));
+        let searched = watched.directories.iter();
+        self.searched =
+            searched.map(|directory| (absolute(directory), seen.get(directory).copied())).collect();
         let begun = self.watch(directories);
         let before = std::mem::take(&mut self.stamps);
         for file in &watched.files {
@@ -152,7 +184,7 @@ impl Watch {
         let now = Instant::now();
         for directory in &watched.directories {
             let path = absolute(directory);
-            if begun.contains(&path) && Stamp::of(&path) != seen.get(directory).copied() {
+            if begun.contains(&real(&path)) && Stamp::of(&path) != seen.get(directory).copied() {
                 self.pending.insert(path, Pending { since: now, due: now, in_place: false });
             }
         }
@@ -196,21 +228,22 @@ impl Watch {
             while let Ok(hint) = self.hints.try_recv() {
                 self.note(hint, now);
             }
-            if self.is_settled(now) {
+            if self.is_settled(now) || self.again.is_some_and(|again| again <= now && self.pending.is_empty())
+            {
                 self.pending.clear();
+                self.again = None;
                 return;
             }
             let wake = self.wake_at();
             tokio::select! {
-                hint = self.hints.recv(), if self.watcher.is_some() => {
-                    if let Some(hint) = hint {
-                        self.note(hint, Instant::now());
-                    }
-                }
+                hint = self.hints.recv(), if self.watcher.is_some() => match hint {
+                    Some(hint) => self.note(hint, Instant::now()),
+                    None => self.watcher = None, // it has ended: from now on files are only looked at
+                },
                 () = sleep_until(wake) => {
                     if Instant::now() >= self.next_look {
                         self.next_look = Instant::now() + LOOK_INTERVAL;
-                        self.look();
+                        self.look_everywhere();
                     }
                 }
             }
@@ -220,9 +253,8 @@ impl Watch {
     /// Whether everything has come to rest, or something has not for too long. A file that looks unfinished is given
     /// more time first.
     fn is_settled(&mut self, now: Instant) -> bool {
-        let Some(first) = self.pending.values().map(|pending| pending.since).min() else { return false };
-        if now >= first + PATIENCE {
-            return true;
+        if self.pending.is_empty() {
+            return false;
         }
         let due: Vec<PathBuf> = self
             .pending
@@ -239,26 +271,33 @@ impl Watch {
                 }
             }
         }
-        self.pending.values().all(|pending| pending.due <= now)
+        self.pending.values().all(|pending| pending.latest() <= now)
     }
 
     fn wake_at(&self) -> Instant {
-        let due = self.pending.values().map(|pending| pending.due).max();
-        let patience = self.pending.values().map(|pending| pending.since + PATIENCE).min();
-        [due, patience].into_iter().flatten().min().map_or(self.next_look, |at| at.min(self.next_look))
+        let settled = self.pending.values().map(Pending::latest).max();
+        settled.or(self.again).map_or(self.next_look, |at| at.min(self.next_look))
     }
 
     fn note(&mut self, hint: Hint, now: Instant) {
-        let Ok(event) = hint else { return self.look() };
+        let Ok(event) = hint else { return self.look_everywhere() };
         if event.need_rescan() {
-            return self.look();
+            return self.look_everywhere();
+        }
+        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+            // A directory that comes back under this name is another one, whatever its number.
+            for path in &event.paths {
+                if let Some(known) = self.directories.get_mut(path) {
+                    *known = None;
+                }
+            }
         }
         let (wait, in_place) = match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => (Duration::ZERO, true),
             EventKind::Create(CreateKind::File)
             | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => (QUIET, true),
             EventKind::Access(_) => return,
-            EventKind::Modify(ModifyKind::Metadata(_)) => (QUIET, false),
+            EventKind::Modify(ModifyKind::Metadata(_)) => (QUIET, true),
             _ => (Duration::ZERO, false),
         };
         for path in event.paths {
@@ -278,6 +317,20 @@ impl Watch {
                 && path.parent().is_some_and(|parent| self.open.contains(parent))
         };
         self.files.contains(path) || may_be_new() || self.open.contains(path)
+    }
+
+    /// Looks at every file and every directory without a hint.
+    fn look_everywhere(&mut self) {
+        self.look();
+        let now = Instant::now();
+        for (path, stamp) in &mut self.searched {
+            let found = Stamp::of(path);
+            if found != *stamp {
+                *stamp = found;
+                let pending = Pending { since: now, due: now, in_place: false };
+                self.pending.entry(path.clone()).or_insert(pending);
+            }
+        }
     }
 
     /// Looks at every file without a hint.
@@ -302,6 +355,11 @@ impl Watch {
         much_shorter
             || of_lines && !self.without_line_end.contains(path) && ends_with_a_line(path) == Some(false)
     }
+}
+
+/// A path without symbolic links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -25,6 +25,8 @@ use crate::{
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(1);
 /// How long a shard may take to serve a new snapshot before the answer says that it does not yet.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is tried to write down revocations that could not be.
+const OWED_INTERVAL: Duration = Duration::from_secs(10);
 /// Findings of one reload that the log shows.
 const FINDINGS_MAX: usize = 20;
 
@@ -49,6 +51,8 @@ pub(super) struct Work {
     /// Number of the last build, and of each that a shard may not have seen, with its generation.
     builds: u64,
     unsettled: VecDeque<(u64, u64)>,
+    /// When it is tried again to write down what is owed.
+    owed_next: Instant,
 }
 
 /// [`super::Control`] without what is awaited.
@@ -73,6 +77,7 @@ impl Work {
             confirmations: Vec::new(),
             builds: 1,
             unsettled: VecDeque::from([(generation, 1)]),
+            owed_next: Instant::now(),
         }
     }
 
@@ -134,7 +139,7 @@ impl Work {
             at: clock::now(),
             took_millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             generation: self.control.publisher.generation(),
-            confirmed: true,
+            confirmed: false,
             changes: Vec::new(),
             restart: Vec::new(),
             findings: Vec::new(),
@@ -211,11 +216,10 @@ impl Work {
     fn answer(&mut self, report: ReloadReport) {
         let waiting: Vec<_> =
             std::mem::take(&mut self.served).into_iter().filter_map(|(_, reply)| reply).collect();
-        if waiting.is_empty() {
-            return;
-        }
+        let status = Arc::clone(&self.control.status);
         let generation = report.generation;
         self.when_served(generation, move |confirmed| {
+            status.confirm_reload(generation, confirmed);
             for reply in waiting {
                 let _ = reply.send(ReloadReport { confirmed, ..report.clone() });
             }
@@ -280,6 +284,18 @@ impl Work {
         result.map_err(|error| RevokeRefusal::NotKept(error.to_string()))
     }
 
+    /// Writes down what could not be written down when a file said it.
+    pub(super) fn keep_what_is_owed(&mut self) {
+        if Instant::now() < self.owed_next || !self.control.revocations.owes() {
+            return;
+        }
+        self.owed_next = Instant::now() + OWED_INTERVAL;
+        match self.control.revocations.pay(&clock::now()) {
+            Ok(()) => info!("revocations that a file told of are written down now"),
+            Err(error) => error!(%error, "revocations that a file told of are still not written down"),
+        }
+    }
+
     fn when_served(&mut self, generation: u64, answer: impl FnOnce(bool) + Send + 'static) {
         let deadline = Instant::now() + CONFIRM_LIMIT;
         self.confirmations.push(Confirmation { generation, deadline, answer: Box::new(answer) });
@@ -310,21 +326,22 @@ impl Work {
 /// What a file calls revoked is refused for good, also when a later file does not say so any more: it is kept, on the
 /// disk if there is a place for it.
 pub fn keep_revoked(revocations: &mut Revocations, compiled: &Compiled) {
-    let name =
-        |number| compiled.credentials().find(|one| one.number == number).map(|one| one.name.to_string());
     let found = compiled.key_changes.revoked.iter().filter_map(|key| {
-        let (digest, credential) = (key.digest, name(key.credential)?);
+        let (digest, credential) = (key.digest, compiled.name_of(key.credential)?.to_owned());
         Some(Revocation::Record { digest, credential, id: key.id.clone() })
     });
     let new: Vec<_> = found.filter(|one| !revocations.contains(one)).collect();
     if new.is_empty() {
         return;
     }
-    let kept = if revocations.is_durable() { revocations.add(&new, &clock::now()) } else { Ok(()) };
-    if let Err(error) = kept {
-        error!(%error, "keys that a file calls revoked are refused, but a restart with another file forgets it");
+    if !revocations.is_durable() {
+        revocations.remember_all(&new);
+        return;
     }
-    revocations.remember_all(&new);
+    if let Err(error) = revocations.add(&new, &clock::now()) {
+        error!(%error, "keys that a file calls revoked are refused; it is tried again to write that down");
+        revocations.owe(new);
+    }
 }
 
 fn lines(findings: &[Diagnostic]) -> Vec<String> {
@@ -333,10 +350,7 @@ fn lines(findings: &[Diagnostic]) -> Vec<String> {
 
 /// Such as `keys of partners: 2 added, 1 removed`.
 fn key_changes(after: &Compiled, before: &Compiled) -> Vec<String> {
-    let name = |number: u32| {
-        let mut known = after.credentials().chain(before.credentials());
-        known.find(|one| one.number == number).map_or_else(String::new, |one| one.name.to_string())
-    };
+    let name = |number| after.name_of(number).or_else(|| before.name_of(number)).unwrap_or_default();
     let changes = after.key_changes.of_credentials.iter();
     changes
         .map(|(number, counts)| {

@@ -139,13 +139,12 @@ async fn run(
         spawn(listener::accept_all(Rc::clone(listener), Rc::clone(&shard)));
     }
     spawn(tick(Rc::clone(&shard), ticker));
-    shard.acknowledge_snapshot();
+    shard.look_at_snapshot();
     let _ = started.send(Ok(()));
     loop {
         wake.wait().await;
         shard.begin_turn();
-        shard.review_tunnels();
-        shard.acknowledge_snapshot();
+        shard.look_at_snapshot();
         if draining.load(Ordering::Acquire) && !shard.is_draining() {
             shard.start_draining();
             listeners.iter().for_each(|listener| listener::end(listener, &shard));
@@ -189,8 +188,7 @@ async fn tick(shard: Rc<Shard>, ticker: Event) {
         let now = shard.clock.advance();
         shard.cells.beat();
         shard.refresh_date();
-        shard.review_tunnels();
-        shard.acknowledge_snapshot();
+        shard.look_at_snapshot();
         shard.deadlines.expire(now);
         if now.wrapping_sub(swept) >= SWEEP_TICKS {
             swept = now;

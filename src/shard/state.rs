@@ -6,7 +6,7 @@
 use std::{
     cell::{Cell, RefCell},
     io::Write,
-    os::fd::OwnedFd,
+    os::fd::{OwnedFd, RawFd},
     rc::Rc,
     sync::Arc,
     task::{Poll, Waker},
@@ -20,7 +20,7 @@ use super::{
     record::Log,
     sys,
     timer::Deadlines,
-    tunnels::Tunnels,
+    tunnels::{Membership, Tunnels},
     upstream::Pools,
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
         BUFFER_LARGE_BYTES, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS, IDLE_BUFFER_TICKS_CROWDED,
         PIECES_PER_TURN_MAX, REFUSALS_MAX, WAITING_CROWD,
     },
-    policy::RuleMemory,
+    policy::{Grant, RuleMemory},
     protocol::http::FieldTable,
     snapshot::{Callers, Snapshot},
     telemetry::{Ring, ShardCells},
@@ -141,16 +141,20 @@ impl Shard {
         self.with_snapshot(|snapshot| snapshot.callers)
     }
 
-    /// Looks at the current snapshot, which lets go of the one before, and says so.
-    pub(super) fn acknowledge_snapshot(&self) {
-        let generation = self.with_snapshot(|snapshot| snapshot.generation);
+    /// Cuts tunnels whose keys no longer count, and says which snapshot is looked at.
+    pub(super) fn look_at_snapshot(&self) {
+        let now = self.clock.wall_millis();
+        let generation = self.with_snapshot(|snapshot| {
+            self.tunnels.review(snapshot, now);
+            snapshot.generation
+        });
         self.cells.acknowledge(generation);
     }
 
-    /// Cuts tunnels whose keys no longer count.
-    pub(super) fn review_tunnels(&self) {
+    /// Counts a tunnel in that rests on a key.
+    pub(super) fn enter_tunnel(&self, grant: Grant, ends: [RawFd; 2]) -> Membership {
         let now = self.clock.wall_millis();
-        self.with_snapshot(|snapshot| self.tunnels.review(snapshot, now));
+        self.with_snapshot(|snapshot| self.tunnels.enter(grant, ends, snapshot, now))
     }
 
     /// The tick that is `millis` from now.

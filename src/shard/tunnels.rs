@@ -32,7 +32,6 @@ impl Entry {
 }
 
 /// Every tunnel that rests on a key.
-#[derive(Default)]
 pub(super) struct Tunnels {
     entries: RefCell<Vec<Option<Rc<Entry>>>>,
     free: RefCell<Vec<usize>>,
@@ -41,13 +40,35 @@ pub(super) struct Tunnels {
     /// Where the review goes on, and how many places it has left.
     next: Cell<usize>,
     left: Cell<usize>,
+    /// When the first window ends; never too late.
+    earliest: Cell<i64>,
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Self {
+            entries: RefCell::default(),
+            free: RefCell::default(),
+            generation: Cell::new(0),
+            next: Cell::new(0),
+            left: Cell::new(0),
+            earliest: Cell::new(i64::MAX),
+        }
+    }
 }
 
 impl Tunnels {
-    /// Adds a tunnel between two descriptors, which must stay open until the membership is dropped.
-    pub(super) fn enter(self: &Rc<Self>, grant: Grant, ends: [RawFd; 2]) -> Membership {
-        // Due at once: the snapshot may have changed since the request was judged.
-        let entry = Rc::new(Entry { grant, ends, until: Cell::new(i64::MIN), cut: Cell::new(false) });
+    /// Adds a tunnel between two descriptors, which must stay open until the membership is dropped. It is asked at
+    /// once: the snapshot may have changed since the request was judged.
+    pub(super) fn enter(
+        self: &Rc<Self>,
+        grant: Grant,
+        ends: [RawFd; 2],
+        snapshot: &Snapshot,
+        now: i64,
+    ) -> Membership {
+        let entry = Rc::new(Entry { grant, ends, until: Cell::new(i64::MAX), cut: Cell::new(false) });
+        self.ask(&entry, snapshot, now);
         let mut entries = self.entries.borrow_mut();
         let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
             entries.push(None);
@@ -57,7 +78,7 @@ impl Tunnels {
         Membership { tunnels: Rc::clone(self), entry, place }
     }
 
-    /// Asks those whose time is over, and after a change as many of the others as one turn of the shard allows. A
+    /// Asks those whose time is over, and after a change the others, as many as one turn of the shard allows. A
     /// further change lets the round begin again where it is, so that every tunnel has its turn.
     pub(super) fn review(&self, snapshot: &Snapshot, now: i64) {
         let entries = self.entries.borrow();
@@ -70,14 +91,30 @@ impl Tunnels {
             let at = self.next.get() % entries.len();
             self.next.set(at + 1);
             if let Some(entry) = &entries[at] {
-                entry.review(snapshot, now);
+                self.ask(entry, snapshot, now);
             }
         }
-        entries
-            .iter()
-            .flatten()
-            .filter(|entry| entry.until.get() <= now)
-            .for_each(|entry| entry.review(snapshot, now));
+        if self.earliest.get() <= now {
+            self.ask_those_due(&entries, snapshot, now);
+        }
+    }
+
+    fn ask_those_due(&self, entries: &[Option<Rc<Entry>>], snapshot: &Snapshot, now: i64) {
+        let mut room = TUNNELS_REVIEWED_MAX;
+        let mut earliest = i64::MAX;
+        for entry in entries.iter().flatten() {
+            if entry.until.get() <= now && room > 0 {
+                room -= 1;
+                entry.review(snapshot, now);
+            }
+            earliest = earliest.min(entry.until.get());
+        }
+        self.earliest.set(earliest);
+    }
+
+    fn ask(&self, entry: &Entry, snapshot: &Snapshot, now: i64) {
+        entry.review(snapshot, now);
+        self.earliest.set(self.earliest.get().min(entry.until.get()));
     }
 }
 

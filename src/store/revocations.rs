@@ -121,6 +121,8 @@ pub struct Revocations {
     /// Each for the credentials that are named, or, without, wherever it stands.
     keys: HashMap<Digest, Option<BTreeSet<String>>>,
     credentials: BTreeSet<String>,
+    /// Taken, and not on the disk yet.
+    owed: Vec<Revocation>,
 }
 
 impl Revocations {
@@ -207,6 +209,31 @@ impl Revocations {
         kept.append(&lines).map_err(|error| StoreError::Io(kept.path.clone(), error))?;
         revocations.iter().for_each(|revocation| self.remember(revocation));
         Ok(())
+    }
+
+    /// Takes revocations that could not be written down; [`Revocations::pay`] tries again.
+    pub fn owe(&mut self, revocations: Vec<Revocation>) {
+        self.remember_all(&revocations);
+        self.owed.extend(revocations);
+    }
+
+    /// Whether something is taken that is not on the disk.
+    pub fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Writes down what is owed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Revocations::add`].
+    pub fn pay(&mut self, at: &str) -> Result<(), StoreError> {
+        let owed = std::mem::take(&mut self.owed);
+        let paid = self.add(&owed, at);
+        if paid.is_err() {
+            self.owed = owed;
+        }
+        paid
     }
 
     /// Takes revocations for this process alone.

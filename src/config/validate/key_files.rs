@@ -3,7 +3,11 @@
 //! `*.jsonl` holds one record a line (see [`record`]); `*.sha256` one hexadecimal SHA-256 a line, with blank
 //! lines and comments behind `#`. No line of either kind is ever shown: a key may stand there by mistake.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     super::{
@@ -129,6 +133,7 @@ fn paths(
     report.directories.push(directory_of(&pattern.source().base, text));
     match outside.matches(&pattern.source().base, text) {
         Ok(paths) => {
+            report.directories.extend(paths.iter().filter_map(|path| path.parent().map(Path::to_path_buf)));
             if paths.is_empty() && is_pattern(text) {
                 pattern.add(Severity::Warning, Problem::plain("it names no file"), report);
             }

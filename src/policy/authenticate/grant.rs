@@ -33,8 +33,9 @@ impl Grant {
             return Err(Reason::KeyRevoked);
         }
         let name = self.proxy.as_bytes();
-        let routed = snapshot.routes.by_segment(name).or_else(|| snapshot.routes.by_host(name));
-        let proxy = routed.and_then(|index| snapshot.proxy(index)).ok_or(Reason::AliasUnknown)?;
+        let routed = [snapshot.routes.by_segment(name), snapshot.routes.by_host(name)];
+        let mut proxies = routed.into_iter().flatten().filter_map(|index| snapshot.proxy(index));
+        let proxy = proxies.find(|proxy| proxy.label == self.proxy).ok_or(Reason::AliasUnknown)?;
         if proxy.serving != Serving::Yes {
             return Err(Reason::ProxyInactive);
         }

@@ -37,9 +37,8 @@ pub(super) async fn tunnel(
         return Reason::UpstreamClosed;
     };
     let ends = [connection.stream.fd(), upstream.stream.fd()];
-    let tunnels = &connection.shard.tunnels;
-    let membership = exchange.grant.as_deref().map(|grant| tunnels.enter(grant.clone(), ends));
-    connection.shard.review_tunnels();
+    let grant = exchange.grant.as_deref();
+    let membership = grant.map(|grant| connection.shard.enter_tunnel(grant.clone(), ends));
     let Connection { deadline: caller_deadline, stream: caller, shard, inbound, .. } = connection;
     let watch = Watch {
         shard,
