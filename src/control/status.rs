@@ -104,7 +104,11 @@ impl Status {
             ReloadResult::Refused => reloads.refused += 1,
         }
         reloads.refusal = (report.result == ReloadResult::Refused).then(|| report.clone());
-        reloads.last = Some(report.clone());
+        // A file that was touched and says the same is no news beside what changed last.
+        let is_news = (report.result, report.cause) != (ReloadResult::Unchanged, "file");
+        if is_news || reloads.last.as_ref().is_none_or(|last| last.result == ReloadResult::Refused) {
+            reloads.last = Some(report.clone());
+        }
     }
 
     /// Says whether every shard serves what the last reload came to.
