@@ -62,7 +62,7 @@ fn head(report: &Report) -> Vec<String> {
     let sum = |count: fn(&Span) -> u64| -> u64 {
         report.series.iter().filter_map(|one| one.latest.as_ref()).map(count).sum()
     };
-    let rate: f64 = report.series.iter().map(|one| one.rate).sum();
+    let rate = report.series.iter().fold(0.0, |sum, one| sum + one.rate); // the sum of nothing is -0.0
     let all = sum(|span| span.requests);
     let draining = if report.draining { "   DRAINING" } else { "" };
     let dropped = match report.access_log_dropped {
@@ -229,6 +229,7 @@ mod tests {
         assert_eq!(text.lines().count(), 7, "{text}");
         let empty = plain(&Report::default());
         assert!(empty.contains("0.0 req/s   0 connections   401 -   4xx -   5xx -"), "{empty}");
+        assert!(!empty.contains("-0.0"), "{empty}");
     }
 
     #[test]
