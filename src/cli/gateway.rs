@@ -31,6 +31,12 @@ impl Gateway {
     pub(super) fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Reply, String> {
         client::request_blocking(self.address()?, method, path, body).map_err(|error| error.to_string())
     }
+
+    /// The same, where only an answer that says yes will do.
+    pub(super) fn ask_for(&self, method: Method, path: &str, body: Option<Value>) -> Result<Reply, String> {
+        let reply = self.ask(method, path, body)?;
+        if reply.is_success() { Ok(reply) } else { Err(refusal(&reply)) }
+    }
 }
 
 /// What an answer that says no tells people.

@@ -5,11 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::{
-    complain,
-    gateway::{Gateway, refusal},
-    print,
-};
+use super::{complain, gateway::Gateway, print};
 use crate::admin::client::Method;
 
 /// Which keys, and how.
@@ -55,10 +51,7 @@ fn page(options: &List, offset: u64) -> Result<Value, String> {
         let encoded: String = credential.bytes().map(encoded).collect();
         path.push_str(&format!("&credential={encoded}"));
     }
-    let reply = options.gateway.ask(Method::GET, &path, None)?;
-    if !reply.is_success() {
-        return Err(refusal(&reply));
-    }
+    let reply = options.gateway.ask_for(Method::GET, &path, None)?;
     reply.json().map_err(|error| error.to_string())
 }
 

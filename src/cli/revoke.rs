@@ -5,12 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
-    complain,
-    gateway::{Gateway, refusal},
-    hash, print,
-    reload::texts,
-};
+use super::{complain, gateway::Gateway, hash, print, reload::texts};
 use crate::admin::client::Method;
 
 /// What to revoke.
@@ -39,12 +34,8 @@ pub(super) fn run(options: &Revoke) -> ExitCode {
         (_, Some(digest)) => json!({ "sha256": digest }),
         (name, None) => json!({ "name": name }),
     };
-    let reply = match options.gateway.ask(Method::POST, "/revoke", Some(body)) {
-        Ok(reply) if reply.is_success() => reply,
-        Ok(reply) => {
-            complain(&refusal(&reply));
-            return ExitCode::FAILURE;
-        }
+    let reply = match options.gateway.ask_for(Method::POST, "/revoke", Some(body)) {
+        Ok(reply) => reply,
         Err(sentence) => {
             complain(&sentence);
             return ExitCode::FAILURE;

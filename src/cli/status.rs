@@ -5,12 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::{
-    complain,
-    gateway::{Gateway, refusal},
-    print,
-    reload::texts,
-};
+use super::{complain, gateway::Gateway, print, reload::texts};
 use crate::admin::client::Method;
 
 /// Whose status, and how.
@@ -25,12 +20,8 @@ pub(super) struct Status {
 
 /// Prints the status; exit code 0 if the gateway is ready and serves what its files say.
 pub(super) fn run(options: &Status) -> ExitCode {
-    let reply = match options.gateway.ask(Method::GET, "/status", None) {
-        Ok(reply) if reply.is_success() => reply,
-        Ok(reply) => {
-            complain(&refusal(&reply));
-            return ExitCode::FAILURE;
-        }
+    let reply = match options.gateway.ask_for(Method::GET, "/status", None) {
+        Ok(reply) => reply,
         Err(sentence) => {
             complain(&sentence);
             return ExitCode::FAILURE;

@@ -140,7 +140,9 @@ pub fn admin_address(path: &Path) -> Result<SocketAddr, String> {
         Some(_) => Err(format!(
             "{name}: [admin] has port 0, another one at each start; give the address with --admin"
         )),
-        None => Err(format!("{name}: there is no [admin] with an address, so the gateway cannot be asked")),
+        None => Err(format!(
+            "{name}: there is no [admin] with an address, so the gateway cannot be asked; or give the address with --admin"
+        )),
     }
 }
 

@@ -102,7 +102,7 @@ pub enum Revoke {
 pub struct ReloadReport {
     /// `applied`, `unchanged` or `refused`.
     pub result: ReloadResult,
-    /// Why it took place: `start`, `file`, `signal` or `command`.
+    /// Why it took place: `file`, `signal` or `command`.
     pub cause: &'static str,
     /// When, as RFC 3339 writes it.
     pub at: String,

@@ -1,5 +1,5 @@
-//! The control thread: everything that changes a running gateway ends in one function here, [`Control::publish`]: make
-//! the next snapshot, swap it in, retire the old one off the shards.
+//! The control thread: everything that changes a running gateway ends in one function, `Work::publish`: make the
+//! next snapshot, swap it in, retire the old one off the shards.
 //!
 //! ```text
 //!  file, signal, command ──▶ build (a thread of its own) ──▶ finish ──┐

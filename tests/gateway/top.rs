@@ -58,8 +58,9 @@ fn nobody_to_ask_is_said() {
     let file = directory.join("keyferry.toml");
     for (content, expected) in [
         (format!("[admin]\naddress = \"{address}\"\n"), format!("nobody answers at {address}")),
-        (String::new(), "has no [admin] address".to_owned()),
-        ("[".to_owned(), "keyferry check".to_owned()),
+        (String::new(), "there is no [admin] with an address".to_owned()),
+        // What is wrong elsewhere in a file is no reason not to look at what runs.
+        (format!("nonsense = 1\n[admin]\naddress = \"{address}\"\n"), format!("nobody answers at {address}")),
     ] {
         std::fs::write(&file, content).unwrap();
         let output = top(&["-c", file.to_str().unwrap(), "--once"]);

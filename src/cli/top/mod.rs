@@ -7,16 +7,13 @@ mod report;
 mod screen;
 mod table;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::Args;
 
 use self::report::Report;
-use super::{complain, print};
-use crate::{
-    admin::client::{ClientError, Method, request_blocking},
-    config,
-};
+use super::{complain, gateway::Gateway, print};
+use crate::admin::client::{ClientError, Method, request_blocking};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,12 +21,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// What `top` can be told.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Address of the admin listener; otherwise the one in the configuration
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<SocketAddr>,
-    /// The configuration that the gateway runs with
-    #[arg(short, long, value_name = "FILE", default_value = "keyferry.toml", conflicts_with = "admin")]
-    config: PathBuf,
+    #[command(flatten)]
+    gateway: Gateway,
     /// Look once and print a table; also what happens if standard output is no terminal
     #[arg(long)]
     once: bool,
@@ -40,7 +33,7 @@ pub(super) struct Options {
 
 /// Shows what a gateway does.
 pub(super) fn run(options: &Options) -> ExitCode {
-    let address = match address(options) {
+    let address = match options.gateway.address() {
         Ok(address) => address,
         Err(sentence) => {
             complain(&sentence);
@@ -56,20 +49,6 @@ pub(super) fn run(options: &Options) -> ExitCode {
         complain(&error);
         ExitCode::FAILURE
     })
-}
-
-fn address(options: &Options) -> Result<SocketAddr, String> {
-    if let Some(address) = options.admin {
-        return Ok(address);
-    }
-    let path = options.config.display();
-    let loaded = config::load(&options.config, &|name| std::env::var(name).ok()).map_err(|_| {
-        format!("{path} cannot be read or is wrong (see `keyferry check`); or say --admin ADDRESS")
-    })?;
-    let admin = loaded.plan.admin.ok_or_else(|| {
-        format!("{path} has no [admin] address, so that nobody can be asked; or say --admin ADDRESS")
-    })?;
-    Ok(admin.address)
 }
 
 fn look(address: SocketAddr) -> Result<Report, ClientError> {
