@@ -14,11 +14,11 @@ use crate::{
         plan::{Driver as PlannedDriver, LogSink, Plan},
     },
     control::{
-        Builder, Built, Control, Outcome, Publisher, ShardLink, Signals, Status, commands, keep_revoked,
-        measure, resolve_all,
+        Builder, Built, Control, Freer, Outcome, Publisher, ShardLink, Signals, Status, commands,
+        keep_revoked, measure, resolve_all,
     },
     limits::SHARDS_MAX,
-    shard::{self, Driver, Handle, Setup},
+    shard::{self, Driver, Handle, Setup, give_way},
     snapshot::Snapshot,
     store::Revocations,
     telemetry::{LogFile, LogWriter, Names, Ring, ShardCells, Sink, Telemetry},
@@ -26,10 +26,6 @@ use crate::{
 
 /// Descriptors that are left for everything but callers and targets.
 const DESCRIPTORS_RESERVED: usize = 128;
-
-/// How long a thread that loaded and compiled is kept for the next time: not long, because bulk work lowers its
-/// priority for good.
-const BUILD_THREAD_KEPT: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Callers at a time below which the operator is told.
 const CONNECTIONS_FEW: usize = 256;
@@ -57,7 +53,7 @@ pub struct Start {
 ///
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Start, Vec<Diagnostic>> {
-    let Built { builder, outcome, watched, .. } = Builder::new(path).build(None, Epoch::FIRST, false);
+    let Built { builder, outcome, watched, .. } = Builder::new(path, give_way).first();
     match outcome {
         Outcome::New(compiled, findings) => Ok(Start { compiled, findings, builder: Some(builder), watched }),
         Outcome::Same(findings) | Outcome::Refused(findings) => Err(findings),
@@ -84,10 +80,7 @@ pub fn run(start: Start, on_ready: impl FnOnce(&Running)) -> ExitCode {
     for diagnostic in &start.findings {
         warn!("{diagnostic}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .thread_keep_alive(BUILD_THREAD_KEPT)
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.and_then(|runtime| runtime.block_on(start_and_run(start, on_ready)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -153,6 +146,7 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
         builder,
         watched,
         publisher,
+        freer: Freer::start(give_way)?,
         addresses,
         revocations,
         status,

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::symlink,
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
@@ -40,7 +41,8 @@ impl Scene {
     /// lines of each file stands its first extra key.
     pub fn start(options: &Options, extra: impl Fn(usize) -> String) -> Self {
         let directory = std::env::temp_dir().join(format!("keyferry-prober-{}", std::process::id()));
-        fs::create_dir_all(directory.join("keys.d")).unwrap();
+        fs::create_dir_all(directory.join("keys.0")).unwrap();
+        symlink("keys.0", directory.join("keys.d")).unwrap();
         let files = family("a", options.keys, options.files);
         let scene_files = files.iter().enumerate();
         scene_files.for_each(|(n, lines)| {
@@ -101,6 +103,21 @@ impl Scene {
         fs::write(&new, text).unwrap();
         fs::rename(new, path).unwrap();
         Instant::now()
+    }
+
+    /// Writes every file anew into the directory of a round, counted from 1, and then swaps the link that leads to the
+    /// files, as a Kubernetes volume does; returns when that began.
+    pub fn put_all(&self, round: usize, texts: &[String]) -> Instant {
+        let named = |round| self.directory.join(format!("keys.{round}"));
+        fs::create_dir(named(round)).unwrap();
+        for (n, text) in texts.iter().enumerate() {
+            fs::write(named(round).join(path("".as_ref(), n).file_name().unwrap()), text).unwrap();
+        }
+        let new = self.directory.join("keys.new");
+        symlink(named(round), &new).unwrap();
+        let began = Instant::now();
+        fs::rename(new, self.directory.join("keys.d")).unwrap();
+        began
     }
 
     /// Resident memory in MiB.

@@ -9,7 +9,7 @@ use super::numbers::{Epoch, Numbers};
 use crate::{
     config::plan::{KEY_PARTS as LIST_PARTS, KeyDetail, KeyList},
     snapshot::{KEY_PARTS, KeyEntry, KeyTable},
-    types::{Digest, KeyState},
+    types::{Digest, KeyState, Pace},
 };
 
 const _: () = assert!(LIST_PARTS == KEY_PARTS, "a changed part of a list is a changed part of the table");
@@ -25,11 +25,13 @@ pub(super) struct Source {
 }
 
 /// The table, and what it was made of.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Keys {
     pub table: Arc<KeyTable>,
     sources: Vec<Source>,
     numbers: Numbers,
+    /// Who is told how a large update goes on.
+    pub pace: Option<Arc<dyn Pace>>,
 }
 
 /// Counts of one credential's keys.
@@ -95,13 +97,17 @@ struct Listed<'l> {
 }
 
 impl Keys {
-    /// Makes the table of these lists current.
+    /// Makes the table of these lists current. Without conflicts, an error says that the pace asked to leave it.
     pub(super) fn update(&mut self, sources: Vec<Source>, epoch: Epoch) -> Result<KeyChanges, Vec<Conflict>> {
-        let touched = touched(&self.sources, &sources);
+        let breathe = || self.pace.as_ref().is_none_or(|pace| pace.breathe());
+        let touched = touched(&self.sources, &sources, breathe);
         let mut changes = KeyChanges { before: self.table.len(), ..KeyChanges::default() };
         let mut conflicts = Vec::new();
         let mut table: Option<KeyTable> = None;
         for (first, _) in (0..=u8::MAX).zip(touched).filter(|(_, touched)| *touched) {
+            if self.pace.as_ref().is_some_and(|pace| !pace.breathe()) {
+                return Err(conflicts);
+            }
             let listed = merged(&sources, first, &mut conflicts);
             let entries = self.numbered(&listed, first, epoch, &mut changes);
             table.get_or_insert_with(|| (*self.table).clone()).replace_part(first, entries);
@@ -185,7 +191,7 @@ impl Listed<'_> {
 }
 
 /// Which parts of the table differ.
-fn touched(before: &[Source], after: &[Source]) -> [bool; KEY_PARTS] {
+fn touched(before: &[Source], after: &[Source], breathe: impl Fn() -> bool) -> [bool; KEY_PARTS] {
     let mut touched = [false; KEY_PARTS];
     let mut known: HashMap<(u32, &str), &Arc<KeyList>> = before
         .iter()
@@ -193,6 +199,7 @@ fn touched(before: &[Source], after: &[Source]) -> [bool; KEY_PARTS] {
         .collect();
     for source in after {
         for list in &source.lists {
+            breathe();
             match known.remove(&(source.credential, list.file())) {
                 Some(same) if Arc::ptr_eq(same, list) => {}
                 Some(other) => mark(&mut touched, |part| !list.part_equals(other, part)),

@@ -35,7 +35,7 @@ use crate::{
         Snapshot, Upstream, UpstreamId, UpstreamTimeouts,
     },
     store::Revocations,
-    types::SeriesName,
+    types::{Pace, SeriesName},
 };
 
 pub use rules::{CompiledRules, RuleCache};
@@ -76,6 +76,11 @@ impl Compiler {
     /// A compiler whose rules have lazy automata alone, so that those can be tested.
     pub fn with_lazy_rules() -> Self {
         Self { rules: RuleCache::lazy_only(), ..Self::default() }
+    }
+
+    /// Who is told how work in bulk goes on.
+    pub fn set_pace(&mut self, pace: Option<Arc<dyn Pace>>) {
+        self.keys.pace = pace;
     }
 
     /// Compiles a plan.

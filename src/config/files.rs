@@ -13,6 +13,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{key_list::KeyList, report::Problem};
+use crate::types::Pace;
 
 /// A file that changed this short a time before it was read may change again without looking any different: file
 /// systems stamp files with a clock of a few milliseconds.
@@ -80,6 +81,8 @@ struct Kept {
     stamp: Stamp,
     trusted: bool,
     file: Arc<KeyFile>,
+    /// It is in the configuration that is served: nothing needs to be done for it again.
+    served: bool,
 }
 
 /// The memory of a [`super::Loader`].
@@ -98,15 +101,15 @@ pub(super) struct Files {
     lists_read: usize,
     /// Whether what is gone or empty now is meant to be.
     forced: bool,
-    /// Bytes of lists that were read in this load, and what to do when they are many.
+    /// Bytes of lists that are new in this load, and who is told when they are many.
     list_bytes: u64,
-    when_bulky: Option<fn()>,
+    pace: Option<Arc<dyn Pace>>,
 }
 
 impl Files {
-    /// What to do when a load turns out to be bulk work.
-    pub fn when_bulky(&mut self, act: Option<fn()>) {
-        self.when_bulky = act;
+    /// Who is told that a load is bulk work.
+    pub fn set_pace(&mut self, pace: Option<Arc<dyn Pace>>) {
+        self.pace = pace;
     }
 
     /// Forgets the load before, but not what its files held.
@@ -122,6 +125,7 @@ impl Files {
     /// What was loaded last is what is served now.
     pub fn accept(&mut self) {
         self.lists.retain(|path, _| self.seen.contains_key(path));
+        self.lists.values_mut().for_each(|kept| kept.served = true);
         self.accepted = Some((self.seen.clone(), self.named.clone()));
     }
 
@@ -176,6 +180,21 @@ impl Files {
         read.inspect_err(|sentence| self.miss(path, sentence))
     }
 
+    /// Sees whether these lists are bulk work, to be read or only to be compiled, before that begins.
+    pub fn expect(&mut self, paths: &[&Path]) {
+        let Some(pace) = &self.pace else { return };
+        let new = |path: &&Path| {
+            let stamp = Stamp::of(path)?;
+            let known =
+                self.lists.get(*path).is_some_and(|kept| kept.served && kept.trusted && kept.stamp == stamp);
+            (!known).then_some(stamp.bytes)
+        };
+        self.list_bytes += paths.iter().filter_map(new).sum::<u64>();
+        if self.list_bytes >= BULK_BYTES {
+            pace.bulky();
+        }
+    }
+
     /// The list of keys in a file: remembered, if the file looks as it did.
     pub fn key_file(
         &mut self,
@@ -194,18 +213,16 @@ impl Files {
         }
         let bytes = self.read(path, bytes_max)?;
         self.lists_read += 1;
-        self.list_bytes += bytes.len() as u64;
-        if self.list_bytes >= BULK_BYTES
-            && let Some(act) = self.when_bulky.take()
-        {
-            act();
-        }
         let file = Arc::new(parse(&bytes));
         if let Some(&stamp) = self.seen.get(path) {
-            let kept = Kept { stamp, trusted: stamp.is_old_at(now_millis), file: Arc::clone(&file) };
+            let kept =
+                Kept { stamp, trusted: stamp.is_old_at(now_millis), file: Arc::clone(&file), served: false };
             self.lists.insert(path.to_path_buf(), kept);
         }
-        Ok(file)
+        match &self.pace {
+            Some(pace) if !pace.breathe() => Err("reading it was left for later".to_owned()),
+            _ => Ok(file),
+        }
     }
 
     /// A file that was emptied is about to be written again, or was destroyed: nobody empties one to say something.

@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use zeroize::Zeroizing;
@@ -20,7 +21,7 @@ use super::{
     report::{Place, Problem, Report, Watched},
     validate,
 };
-use crate::limits;
+use crate::{limits, types::Pace};
 
 /// What is included when `include` is not set, if the directory exists.
 const INCLUDE_DIRECTORY: &str = "conf.d";
@@ -86,9 +87,9 @@ impl Loader {
         Attempt { result, watched, key_files_read: self.files.lists_read() }
     }
 
-    /// What to do when a load turns out to be bulk work.
-    pub fn when_bulky(&mut self, act: Option<fn()>) {
-        self.files.when_bulky(act);
+    /// Who is told that a load is bulk work, and how it goes on.
+    pub fn set_pace(&mut self, pace: Option<Arc<dyn Pace>>) {
+        self.files.set_pace(pace);
     }
 
     /// What was loaded last is what is served from now on.

@@ -25,6 +25,8 @@ pub(super) trait Outside {
 
     /// A file of keys as `parse` reads it, or a sentence that says why not. It is read only if it has changed.
     fn key_file(&self, path: &Path, parse: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String>;
+    /// Says which lists of keys will be asked for next.
+    fn expect_key_files(&self, paths: &[&Path]);
 
     /// Remembers how a directory looks, before it is searched.
     fn look_at(&self, directory: &Path);
@@ -64,6 +66,9 @@ impl Outside for Disk<'_> {
         self.files.borrow_mut().read(path, bytes_max)
     }
 
+    fn expect_key_files(&self, paths: &[&Path]) {
+        self.files.borrow_mut().expect(paths);
+    }
     fn key_file(&self, path: &Path, parse: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String> {
         let now = self.now_millis();
         self.files.borrow_mut().key_file(path, limits::KEY_FILE_BYTES_MAX, now, parse)
@@ -142,6 +147,7 @@ impl Outside for Nothing {
         Err("files are not read here".to_owned())
     }
 
+    fn expect_key_files(&self, _: &[&Path]) {}
     fn key_file(&self, _: &Path, _: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String> {
         Err("files are not read here".to_owned())
     }

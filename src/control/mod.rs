@@ -12,8 +12,10 @@
 
 mod clock;
 mod command;
+mod free;
 mod keys;
 mod measure;
+mod pace;
 mod publish;
 mod reload;
 mod resolve;
@@ -29,6 +31,7 @@ pub use command::{
     Command, CommandQueue, Commands, ReloadReport, ReloadResult, Revoke, RevokeRefusal, RevokeReport,
     commands,
 };
+pub use free::Freer;
 pub use keys::{KeyLine, KeyPage, KeyQuery};
 pub use measure::measure;
 pub use publish::{Publisher, ShardLink};
@@ -66,6 +69,8 @@ pub struct Control {
     pub watched: Watched,
     /// Hands snapshots to the shards.
     pub publisher: Publisher,
+    /// Frees what was served before.
+    pub freer: Freer,
     /// Where targets are.
     pub addresses: Addresses,
     /// What was revoked.
@@ -84,7 +89,7 @@ impl Control {
     /// Looks after the gateway until it is told to end and has drained.
     pub async fn run(self, mut signals: Signals) {
         let Self { compiled, mut builder, mut watched, publisher, addresses, revocations, .. } = self;
-        let (status, mut queue, findings) = (self.status, self.commands, self.findings);
+        let (freer, status, mut queue, findings) = (self.freer, self.status, self.commands, self.findings);
         let mut resolver = Resolver::new(&compiled.plan);
         let mut care = interval(CARE_INTERVAL);
         let mut stalls = StallWatch::default();
@@ -129,6 +134,7 @@ impl Control {
                     if before.plan.targets != work.control.compiled.plan.targets {
                         resolver = Resolver::new(&work.control.compiled.plan);
                     }
+                    freer.free(before);
                 }
                 () = watch.settled() => work.want("file", false, None),
                 changed = resolver.next_change(&work.control.compiled.plan, &work.control.addresses) => {
@@ -137,7 +143,7 @@ impl Control {
                     info!(generation, "addresses of targets changed");
                 }
                 _ = care.tick() => {
-                    work.control.publisher.collect();
+                    freer.free(work.control.publisher.collect());
                     work.keep_what_is_owed();
                     stalls.look(&work.control.publisher, &work.control.status);
                 }

@@ -1,8 +1,8 @@
-//! Hands snapshots to the shards and frees the old ones.
+//! Hands snapshots to the shards and takes the old ones back.
 //!
 //! A shard must never be the one that drops the last reference to a snapshot: freeing a million keys would
 //! stop it for milliseconds. So every old snapshot is kept here until each shard has said that it looks at a
-//! newer one, and is then freed on this thread.
+//! newer one; the thread of `free.rs` has the work.
 
 use std::sync::Arc;
 
@@ -57,10 +57,10 @@ impl Publisher {
         self.shards.iter().map(|shard| shard.cells().acknowledged()).min().unwrap_or(u64::MAX)
     }
 
-    /// Frees what no shard looks at any more.
-    pub fn collect(&mut self) {
+    /// What no shard looks at any more, to be freed.
+    pub fn collect(&mut self) -> Vec<Arc<Snapshot>> {
         let seen = self.acknowledged();
-        self.retired.retain(|snapshot| snapshot.generation >= seen);
+        self.retired.extract_if(.., |snapshot| snapshot.generation < seen).collect()
     }
 
     /// Makes every shard drain.
@@ -120,13 +120,13 @@ mod tests {
         let mut publisher = Publisher::new(current, links);
 
         assert_eq!(publisher.publish(snapshot), 2);
-        publisher.collect();
+        drop(publisher.collect());
         assert!(first.upgrade().is_some(), "no shard has said anything");
         cells[0].acknowledge(2);
-        publisher.collect();
+        drop(publisher.collect());
         assert!(first.upgrade().is_some(), "one shard still looks at it");
         cells[1].acknowledge(2);
-        publisher.collect();
+        drop(publisher.collect());
         assert!(first.upgrade().is_none());
     }
 }

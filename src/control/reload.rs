@@ -6,15 +6,18 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
+use super::pace::Gentle;
 use crate::{
     compile::{Compiled, Compiler, Epoch},
     config::{Attempt, Diagnostic, Loader, Plan, Severity, Watched, listed},
     explain::{failed_asserts, rehearsal},
     limits::{SHRINK_KEYS_MIN, SHRINK_PROXIES_MIN},
     store::Revocations,
+    types::Pace,
 };
 
 /// Looks an environment variable up.
@@ -22,19 +25,13 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Least urgent of all: what waits for a request goes first.
-const BULK_NICENESS: i32 = 19;
-
-/// Gives way to whatever waits for a request; for the rest of this thread's life, which ends soon after.
-fn give_way() {
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BULK_NICENESS);
-}
-
 /// Makes compiled configurations of one file, again and again.
 pub struct Builder {
     path: PathBuf,
     loader: Loader,
     compiler: Compiler,
+    /// Makes the calling thread give way to the shards, for the rest of its life.
+    give_way: fn(),
 }
 
 /// What came of one attempt.
@@ -62,17 +59,51 @@ pub enum Outcome {
 }
 
 impl Builder {
-    /// For a file, with nothing loaded.
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), loader: Loader::default(), compiler: Compiler::default() }
+    /// For a file, with nothing loaded. Work in bulk calls `give_way` first, unless it is the first load.
+    pub fn new(path: &Path, give_way: fn()) -> Self {
+        Self { path: path.to_path_buf(), loader: Loader::default(), compiler: Compiler::default(), give_way }
     }
 
-    /// Loads and compiles. What is refused leaves no trace, except that unchanged lists of keys are remembered.
+    /// Loads and compiles what is served first.
+    pub fn first(self) -> Built {
+        self.attempt(None, Epoch::FIRST, false, None) // there is nobody to give way to
+    }
+
+    /// Loads and compiles, beside the shards, on threads of its own. What is refused leaves no trace, except that
+    /// unchanged lists of keys are remembered.
+    pub fn build(self, before: &Compiled, epoch: Epoch, force: bool) -> Built {
+        let give_way = self.give_way;
+        let (built, is_late) = self.on_a_thread(Some(give_way), before, epoch, force);
+        // The thread that gives way never gets its priority back: the second attempt is on another one.
+        if is_late { built.builder.on_a_thread(None, before, epoch, force).0 } else { built }
+    }
+
+    fn on_a_thread(
+        self,
+        give_way: Option<fn()>,
+        before: &Compiled,
+        epoch: Epoch,
+        force: bool,
+    ) -> (Built, bool) {
+        let pace = Arc::new(Gentle::new(give_way));
+        let told = Arc::clone(&pace);
+        let built = thread::scope(|scope| {
+            scope.spawn(move || self.attempt(Some(before), epoch, force, Some(told))).join()
+        });
+        (built.unwrap_or_else(|panic| std::panic::resume_unwind(panic)), pace.is_late())
+    }
+
     #[allow(clippy::disallowed_methods, reason = "the control plane's own clock")]
-    pub fn build(mut self, before: Option<&Compiled>, epoch: Epoch, force: bool) -> Built {
+    fn attempt(
+        mut self,
+        before: Option<&Compiled>,
+        epoch: Epoch,
+        force: bool,
+        pace: Option<Arc<dyn Pace>>,
+    ) -> Built {
         let started = Instant::now();
-        // At the start there is nobody to give way to.
-        self.loader.when_bulky(before.is_some().then_some(give_way as fn()));
+        self.loader.set_pace(pace.clone());
+        self.compiler.set_pace(pace);
         let Attempt { result, watched, key_files_read } = self.loader.load(&self.path, &environment, force);
         let outcome = match result {
             Err(diagnostics) => Outcome::Refused(diagnostics),

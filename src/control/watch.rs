@@ -130,10 +130,11 @@ impl Watch {
         self.files.clear();
         // A directory is watched under its one real name, because the kernel knows no other; the files are known by
         // that name and by their own.
+        let mut ways = Ways::default();
         for file in &watched.files {
-            for step in way_to(&absolute(file)) {
+            for step in ways.to(&absolute(file)) {
                 if let (Some(parent), Some(name)) = (step.parent(), step.file_name()) {
-                    let parent = real(parent);
+                    let parent = ways.real(parent);
                     self.files.insert(parent.join(name));
                     directories.insert(parent);
                 }
@@ -305,8 +306,11 @@ impl Watch {
                 continue;
             }
             let due = now + wait;
-            let pending = self.pending.entry(path).or_insert(Pending { since: now, due, in_place });
-            (pending.due, pending.in_place) = (due, in_place);
+            // A look without a hint knows the file by another name, where a link leads to its directory.
+            for (_, other) in self.pending.iter_mut().filter(|(known, _)| is_same_file(known, &path)) {
+                (other.due, other.in_place) = (due, in_place);
+            }
+            self.pending.entry(path).or_insert(Pending { since: now, due, in_place });
         }
     }
 
@@ -357,6 +361,11 @@ impl Watch {
     }
 }
 
+/// Whether a path leads to the file that the kernel calls `real_name`.
+fn is_same_file(path: &Path, real_name: &Path) -> bool {
+    path == real_name || path.file_name() == real_name.file_name() && real(path) == real_name
+}
+
 /// A path without symbolic links, as far as it exists.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
@@ -366,32 +375,58 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// The file itself and every symbolic link that leads to it, directories included.
-fn way_to(path: &Path) -> Vec<PathBuf> {
-    let mut steps = Vec::new();
-    let mut rest: Vec<PathBuf> = components_of(path);
-    let mut so_far = PathBuf::new();
-    let mut links = 0;
-    while let Some(component) = rest.pop() {
-        if component == Path::new("..") {
-            so_far.pop();
-            continue;
-        }
-        let here = so_far.join(component);
-        match fs::read_link(&here) {
-            Ok(leads_to) if links < LINKS_MAX => {
-                links += 1;
-                steps.push(here);
-                let whole = so_far.join(leads_to);
-                so_far = PathBuf::new();
-                rest.extend(components_of(&whole));
+/// What is known of directories and links while many files are looked at that lie side by side.
+#[derive(Default)]
+struct Ways {
+    /// Where links lead, and none for what is no link.
+    links: HashMap<PathBuf, Option<PathBuf>>,
+    real: HashMap<PathBuf, PathBuf>,
+}
+
+impl Ways {
+    /// The file itself and every symbolic link that leads to it, directories included.
+    fn to(&mut self, path: &Path) -> Vec<PathBuf> {
+        let mut steps = Vec::new();
+        let mut rest: Vec<PathBuf> = components_of(path);
+        let mut so_far = PathBuf::new();
+        let mut links = 0;
+        while let Some(component) = rest.pop() {
+            if component == Path::new("..") {
+                so_far.pop();
+                continue;
             }
-            _ => so_far = here,
+            let here = so_far.join(component);
+            match self.link(&here) {
+                Some(leads_to) if links < LINKS_MAX => {
+                    links += 1;
+                    let whole = so_far.join(leads_to);
+                    steps.push(here);
+                    so_far = PathBuf::new();
+                    rest.extend(components_of(&whole));
+                }
+                _ => so_far = here,
+            }
         }
+        steps.push(path.to_path_buf());
+        steps.push(so_far);
+        steps
     }
-    steps.push(path.to_path_buf());
-    steps.push(so_far);
-    steps
+
+    fn link(&mut self, path: &Path) -> Option<&Path> {
+        if !self.links.contains_key(path) {
+            self.links.insert(path.to_path_buf(), fs::read_link(path).ok());
+        }
+        self.links.get(path)?.as_deref()
+    }
+
+    fn real(&mut self, path: &Path) -> PathBuf {
+        if let Some(known) = self.real.get(path) {
+            return known.clone();
+        }
+        let found = real(path);
+        self.real.insert(path.to_path_buf(), found.clone());
+        found
+    }
 }
 
 /// The last one first.
@@ -420,7 +455,7 @@ fn ends_with_a_line(path: &Path) -> Option<bool> {
 mod tests {
     use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
-    use super::way_to;
+    use super::Ways;
 
     #[test]
     fn every_link_on_the_way_is_known() {
@@ -431,7 +466,7 @@ mod tests {
         symlink("..2026", root.join("..data")).expect("a link");
         symlink("..data/keyferry.toml", root.join("keyferry.toml")).expect("a link");
         let root_really = root.canonicalize().expect("it exists");
-        let way = way_to(&root_really.join("keyferry.toml"));
+        let way = Ways::default().to(&root_really.join("keyferry.toml"));
         let names: Vec<PathBuf> =
             way.iter().filter_map(|step| step.strip_prefix(&root_really).ok().map(PathBuf::from)).collect();
         assert_eq!(

@@ -103,7 +103,7 @@ impl Work {
         let known =
             known.map(|(target, found)| ((target.host.clone(), target.port), found.clone())).collect();
         Some(tokio::spawn(async move {
-            let built = tokio::task::spawn_blocking(move || builder.build(Some(&before), epoch, force)).await;
+            let built = tokio::task::spawn_blocking(move || builder.build(&before, epoch, force)).await;
             let built = built.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             let addresses = match &built.outcome {
                 Outcome::New(compiled, _) => Some(resolve_new(&compiled.plan, known).await),

@@ -52,6 +52,11 @@ pub fn cores() -> Vec<usize> {
     sys::cores()
 }
 
+/// From here on the calling thread gives way to whatever else wants its core: for work in bulk beside the shards.
+pub fn give_way() {
+    sys::give_way();
+}
+
 /// Raises the limit on open files as far as the process may, and returns it.
 pub fn raise_file_limit() -> usize {
     sys::raise_file_limit()

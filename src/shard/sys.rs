@@ -154,6 +154,15 @@ pub(super) fn pin_to_core(core: usize) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) }).map(drop)
 }
 
+/// From here on the calling thread gives way to whatever else wants its core, at once. A high nice value does not do
+/// that: Linux leaves a thread to the end of its slice, whoever waits (`RUN_TO_PARITY`), unless its policy is
+/// `SCHED_IDLE`. It still gets its small share of a core that is never idle. There is no way back without privilege.
+pub(super) fn give_way() {
+    let no_priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to a value that outlives the call; 0 is the calling thread.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &no_priority) };
+}
+
 /// The cores that the process may run on.
 pub(super) fn cores() -> Vec<usize> {
     // SAFETY: a cpu_set_t is an array of integers, for which all zero bits are a value.

@@ -5,6 +5,7 @@
 
 mod cidr;
 mod key;
+mod pace;
 mod pattern;
 mod reason;
 mod rule;
@@ -13,6 +14,7 @@ mod series;
 
 pub use cidr::{Cidr, CidrError};
 pub use key::{Digest, KeyState, Window, digest_from_hex};
+pub use pace::Pace;
 pub use pattern::{Case, Pattern, Shape};
 pub use reason::{Fault, Reason};
 pub use rule::{Effect, Presence, RuleScope};

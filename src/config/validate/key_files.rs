@@ -63,6 +63,7 @@ pub(super) fn read(
     }
     files.sort_by(|left, right| (left.0, &left.1).cmp(&(right.0, &right.1)));
     files.dedup_by(|left, right| left.1 == right.1);
+    outside.expect_key_files(&files.iter().map(|(_, path, _)| path.as_path()).collect::<Vec<_>>());
     for (kind, path, pattern) in files {
         report.files.push(path.clone());
         let name = path.display().to_string();
