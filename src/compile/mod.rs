@@ -160,6 +160,7 @@ impl Compiled {
             keys: Arc::clone(&self.keys),
             revoked: Arc::clone(revoked),
             upstreams: targets.map(upstream).collect(),
+            listeners: Arc::default(),
             callers: self.callers,
             series: Arc::clone(&self.series),
         }
@@ -213,6 +214,7 @@ fn upstream(id: UpstreamId, target: &Target, addresses: &[SocketAddr]) -> Upstre
         base_path: target.base_path.as_bytes().into(),
         authority: target.authority.as_bytes().into(),
         preserve_host: target.preserve_host,
+        tls: None,
         idle_connections: target.idle_connections,
         timeouts: UpstreamTimeouts {
             connect: millis(timeouts.connect),

@@ -10,6 +10,7 @@ mod proxies;
 mod revoked;
 mod routes;
 mod rules;
+mod tls;
 mod upstreams;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use rules::{
     BuildBudget, FieldCheck, FieldPattern, LazyCaches, Methods, PathUse, Rule, RuleSet, RuleSetBuilder,
     RuleSource, ScopeBits,
 };
+pub use tls::UpstreamTls;
 pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
 
 pub use crate::protocol::http::HeadLimits;
@@ -45,6 +47,8 @@ pub struct Snapshot {
     pub revoked: Arc<Revoked>,
     /// The targets and their addresses.
     pub upstreams: Arc<[Upstream]>,
+    /// How each listener speaks TLS, by number of the listener; empty for one that speaks plain HTTP.
+    pub listeners: Arc<[Option<Arc<rustls::ServerConfig>>]>,
     /// Bounds and deadlines for callers.
     pub callers: Callers,
     /// The names of all series that requests were ever counted under, by number.
@@ -65,6 +69,12 @@ impl Snapshot {
     /// The target with an id, if it still exists.
     pub fn upstream(&self, id: UpstreamId) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.id == id)
+    }
+
+    /// How the listener with a number speaks TLS, if it does. The number is its position in the configuration that the
+    /// process started with.
+    pub fn listener_tls(&self, number: usize) -> Option<&Arc<rustls::ServerConfig>> {
+        self.listeners.get(number)?.as_ref()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Targets as the data plane sees them: addresses, what goes into the request line, deadlines.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
+
+use super::UpstreamTls;
 
 /// A target's number, the same in every snapshot of a process, so that pooled connections outlive a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +26,8 @@ pub struct Upstream {
     pub authority: Box<[u8]>,
     /// Whether the caller's `Host` goes there instead, where it sent one.
     pub preserve_host: bool,
+    /// How it is spoken to with TLS; none for plain HTTP.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Unused connections that a shard keeps.
     pub idle_connections: usize,
     /// Deadlines.

@@ -47,6 +47,7 @@ fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
         keys: Arc::new(keys.iter().map(entry).collect()),
         revoked: Arc::new(Revoked::default()),
         upstreams: Arc::default(),
+        listeners: Arc::default(),
         callers: Callers {
             head: HeadLimits::default(),
             body_bytes: u64::MAX,
