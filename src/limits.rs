@@ -65,6 +65,10 @@ pub const BUFFERS_LARGE_KEPT: usize = 32;
 
 // --- time --------------------------------------------------------------------------------------
 
+/// The most that a TLS handshake may take, however long a head may.
+pub const HANDSHAKE_MILLIS_MAX: u64 = 15_000;
+/// Steps of TLS handshakes that a shard takes before it looks after everybody else.
+pub const HANDSHAKES_PER_TURN_MAX: u32 = 2;
 /// Length of a tick, the resolution of every deadline.
 pub const TICK_MILLIS: u64 = 100;
 /// Ticks after which a connection that waits for a request gives its buffer back.

@@ -158,6 +158,12 @@ impl Buffer {
         true
     }
 
+    /// Lets `write` put bytes behind the content; it returns how many.
+    pub(super) fn append_with(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
+        let count = write(&mut self.memory[self.end..]);
+        self.end = (self.end + count).min(self.memory.len());
+    }
+
     /// A buffer with `head` followed by this one's content, this one itself where the headroom allows it.
     /// `None` when no class is large enough.
     pub(super) fn with_head(mut self, head: &[u8]) -> Option<Self> {

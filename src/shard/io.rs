@@ -316,6 +316,13 @@ impl ArmedStream {
         received
     }
 
+    /// What has arrived; no read is in flight then. Only after a look that found something.
+    pub(super) fn take_received(&mut self) -> Option<(io::Result<usize>, Buffer)> {
+        let received = self.mailbox.received.take()?;
+        self.mailbox.armed.set(false);
+        Some(received)
+    }
+
     /// Receives into the buffer's room, or what a read that was in flight before receives into its own.
     pub(super) async fn read(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
         loop {

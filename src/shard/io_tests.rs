@@ -307,7 +307,10 @@ fn a_head_that_gets_bytes_at_its_deadline_is_late_all_the_same() {
                 let (stream, mut peer) = pair();
                 let address = stream.peer().expect("it is connected");
                 let presence = shard.enter().expect("there is room");
-                spawn(Connection::new(&shard, stream, address, presence).serve());
+                spawn(
+                    Connection::new(&shard, crate::shard::stream::Stream::plain(stream), address, presence)
+                        .serve(),
+                );
                 peer.write_all(b"GET / HTTP/1.1\r\n").expect("the connection is open");
                 Turn.pass().await;
                 Turn.pass().await; // the deadline of the head is armed, and a read is with the kernel
@@ -463,7 +466,7 @@ fn accepting_keeps_every_connection_while_timers_fire() {
             let (socket, address) = listening();
             let ready = prepare(vec![socket]);
             let (shard, ticks) = (ready.shard, Rc::new(Cell::new(0)));
-            spawn(listener::accept_all(Rc::clone(&ready.listeners[0]), Rc::clone(&shard)));
+            spawn(listener::accept_all(Rc::clone(&ready.listeners[0]), 0, Rc::clone(&shard)));
             spawn(begin_ticks(Rc::clone(&shard), Duration::from_millis(1), Rc::clone(&ticks)));
             let (answers, answered) = mpsc::channel();
             thread::spawn(move || {
@@ -519,13 +522,13 @@ fn ending_a_listener_ends_its_accept_and_serves_who_waits() {
             let (socket, address) = listening();
             let (ready, turn) = (prepare(vec![socket]), Turn);
             let (shard, listener) = (ready.shard, Rc::clone(&ready.listeners[0]));
-            let accepting = Task::spawn(listener::accept_all(Rc::clone(&listener), Rc::clone(&shard)));
+            let accepting = Task::spawn(listener::accept_all(Rc::clone(&listener), 0, Rc::clone(&shard)));
             turn.pass().await;
             // No turn passes from here on: they wait at the socket when the listener ends.
             let callers: Vec<_> =
                 (0..WAITING).map(|_| StdStream::connect(address).expect("it listens")).collect();
             shard.start_draining();
-            listener::end(&listener, &shard);
+            listener::end(&listener, 0, &shard);
             accepting.await;
             for _ in 0..10 {
                 turn.pass().await;
@@ -551,7 +554,7 @@ fn an_accept_that_fails_is_tried_again() {
             let shard = Rc::clone(&ready.shard);
             spawn(tick(Rc::clone(&shard), ready.ticker));
             let accepting =
-                Task::spawn(listener::accept_all(Rc::clone(&ready.listeners[0]), Rc::clone(&shard)));
+                Task::spawn(listener::accept_all(Rc::clone(&ready.listeners[0]), 0, Rc::clone(&shard)));
             let turn = Turn;
             turn.pass().await;
             // Ended by somebody else while nobody drains: from here on each accept fails.

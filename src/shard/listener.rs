@@ -10,8 +10,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     connection::{Connection, answer_style, problem},
-    io::{Listener, Stream, spawn},
+    io::{Listener, spawn},
+    secure,
     state::Shard,
+    stream::Stream,
     sys,
 };
 use crate::{
@@ -43,10 +45,10 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<StdListener>> {
 
 /// Accepts and serves until the shard drains. The accept in flight is never given up: ending the listener ends
 /// it.
-pub(super) async fn accept_all(listener: Rc<Listener>, shard: Rc<Shard>) {
+pub(super) async fn accept_all(listener: Rc<Listener>, number: usize, shard: Rc<Shard>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => admit(&shard, stream, peer),
+            Ok((socket, peer)) => admit(&shard, number, Stream::plain(socket), peer),
             Err(_) if shard.is_draining() => return,
             // Out of descriptors, or the caller was gone already: nothing is lost by a moment's wait.
             Err(_) => shard.next_tick().await,
@@ -54,11 +56,18 @@ pub(super) async fn accept_all(listener: Rc<Listener>, shard: Rc<Shard>) {
     }
 }
 
-fn admit(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr) {
-    match shard.enter() {
-        Some(presence) => spawn(Connection::new(shard, stream, peer, presence).serve()),
-        None if shard.begin_refusal() => spawn(refuse(Rc::clone(shard), stream, peer)),
-        None => shard.record_headless(Reason::Overloaded, peer.ip(), &shard.next_request_id()),
+fn admit(shard: &Rc<Shard>, number: usize, stream: Stream, peer: SocketAddr) {
+    let tls = shard.with_snapshot(|snapshot| snapshot.listener_tls(number).cloned());
+    match (shard.enter(), tls) {
+        (Some(presence), None) => spawn(Connection::new(shard, stream, peer, presence).serve()),
+        (Some(presence), Some(tls)) => {
+            let accepting = secure::accept(Rc::clone(shard), stream.into_socket(), peer, presence, tls);
+            spawn(accepting);
+        }
+        // What cannot be said in TLS without a handshake is not said.
+        (None, Some(_)) => shard.record_headless(Reason::Overloaded, peer.ip(), &shard.next_request_id()),
+        (None, None) if shard.begin_refusal() => spawn(refuse(Rc::clone(shard), stream, peer)),
+        (None, None) => shard.record_headless(Reason::Overloaded, peer.ip(), &shard.next_request_id()),
     }
 }
 
@@ -75,12 +84,12 @@ async fn refuse(shard: Rc<Shard>, mut stream: Stream, peer: SocketAddr) {
 }
 
 /// Serves the callers that wait at a listener already, then ends it: closing it would reset them.
-pub(super) fn end(listener: &Listener, shard: &Rc<Shard>) {
+pub(super) fn end(listener: &Listener, number: usize, shard: &Rc<Shard>) {
     sys::set_nonblocking(listener.fd());
     while let Some(descriptor) = sys::accept_waiting(listener.fd()) {
         let Ok(stream) = Stream::from_descriptor(descriptor) else { continue };
         if let Some(peer) = stream.peer() {
-            admit(shard, stream, peer);
+            admit(shard, number, stream, peer);
         }
     }
     sys::shutdown(listener.fd(), sys::Direction::Both);

@@ -11,9 +11,12 @@ mod forward;
 mod io;
 mod listener;
 mod record;
+mod secure;
 mod state;
+mod stream;
 mod sys;
 mod timer;
+mod tls;
 mod tunnels;
 mod upstream;
 
@@ -140,8 +143,8 @@ async fn run(
             return;
         }
     };
-    for listener in &listeners {
-        spawn(listener::accept_all(Rc::clone(listener), Rc::clone(&shard)));
+    for (number, listener) in listeners.iter().enumerate() {
+        spawn(listener::accept_all(Rc::clone(listener), number, Rc::clone(&shard)));
     }
     spawn(tick(Rc::clone(&shard), ticker));
     shard.look_at_snapshot();
@@ -152,7 +155,7 @@ async fn run(
         shard.look_at_snapshot();
         if draining.load(Ordering::Acquire) && !shard.is_draining() {
             shard.start_draining();
-            listeners.iter().for_each(|listener| listener::end(listener, &shard));
+            listeners.iter().enumerate().for_each(|(number, one)| listener::end(one, number, &shard));
             shard.deadlines.expire_idle(shard.clock.tick());
             shard.pools.clear();
         }

@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     limits::{
-        BUFFER_LARGE_BYTES, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS, IDLE_BUFFER_TICKS_CROWDED,
-        PIECES_PER_TURN_MAX, REFUSALS_MAX, WAITING_CROWD,
+        BUFFER_LARGE_BYTES, HANDSHAKES_PER_TURN_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS,
+        IDLE_BUFFER_TICKS_CROWDED, PIECES_PER_TURN_MAX, REFUSALS_MAX, WAITING_CROWD,
     },
     policy::{Grant, RuleMemory},
     protocol::http::FieldTable,
@@ -72,6 +72,8 @@ pub(super) struct Shard {
     waiting: Cell<usize>,
     refusals: Cell<usize>,
     connections_max: usize,
+    /// Steps of handshakes that may still be taken in this turn.
+    handshakes_left: Cell<u32>,
     turns: RefCell<Vec<Waker>>,
     ticks: RefCell<Vec<Waker>>,
     wake: OwnedFd,
@@ -115,6 +117,7 @@ impl Shard {
             waiting: Cell::new(0),
             refusals: Cell::new(0),
             connections_max: parts.connections_max,
+            handshakes_left: Cell::new(HANDSHAKES_PER_TURN_MAX),
             turns: RefCell::default(),
             ticks: RefCell::default(),
             wake: parts.wake,
@@ -237,6 +240,17 @@ impl Shard {
         wait_in(&self.turns).await;
     }
 
+    /// Waits until a step of a handshake may be taken. When no more may in this turn, everybody else's turn comes first.
+    pub(super) async fn handshake_turn(&self) {
+        while self.handshakes_left.get() == 0 {
+            self.next_turn().await;
+        }
+        if self.handshakes_left.get() == HANDSHAKES_PER_TURN_MAX {
+            sys::signal_event(&self.wake); // the turn has an end also when nobody waits for it
+        }
+        self.handshakes_left.update(|left| left - 1);
+    }
+
     /// Counts a piece that a stream carried, and lets others have a turn now and then.
     pub(super) async fn after_piece(&self, pieces: &mut u32) {
         *pieces += 1;
@@ -252,6 +266,7 @@ impl Shard {
 
     /// Wakes those who waited for the next turn.
     pub(super) fn begin_turn(&self) {
+        self.handshakes_left.set(HANDSHAKES_PER_TURN_MAX);
         wake_all(&self.turns);
     }
 

@@ -37,6 +37,13 @@ pub(super) fn shutdown(fd: RawFd, direction: Direction) {
     let _ = unsafe { libc::shutdown(fd, how) };
 }
 
+/// Sends what fits at once, without waiting.
+pub(super) fn send_now(fd: RawFd, bytes: &[u8]) {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length are those of a slice that outlives the call.
+    let _ = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) };
+}
+
 /// What a look at a connection says of its other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {

@@ -43,6 +43,8 @@ reasons! {
     /// The connection was switched to another protocol, and its key stopped counting: both sides were cut off.
     TunnelCut = 101 Caller "tunnel-cut" "The credential of the tunnel no longer counts";
 
+    /// No TLS handshake came to an end: it was malformed, offered nothing that we do, or stopped.
+    TlsHandshake = 400 Caller "tls-handshake" "The TLS handshake failed";
     /// The request line is not what RFC 9112 §3 describes.
     RequestLineInvalid = 400 Caller "request-line-invalid" "The request line is malformed";
     /// The request target has none of the four forms, or bytes that may not stand in one (RFC 9112 §3.2).
@@ -108,6 +110,9 @@ reasons! {
     UpstreamUnresolved = 502 Upstream "upstream-unresolved" "The API's name cannot be resolved";
     /// The API's answer stopped in the middle: the caller sees it cut.
     UpstreamCut = 502 Upstream "upstream-cut" "The API's answer was cut short";
+    /// The TLS handshake with the API failed: its certificate is not trusted, has another name, or the two have no
+    /// version or cipher suite in common.
+    UpstreamTls = 502 Upstream "upstream-tls" "The API's TLS handshake failed";
     /// No connection to the API could be made in time.
     ConnectTimeout = 504 Upstream "connect-timeout" "The API did not accept the connection in time";
     /// The API did not begin to answer in time.

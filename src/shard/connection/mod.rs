@@ -30,9 +30,10 @@ use super::{
     buffer::{Buffer, Class},
     clock::Ticks,
     forward,
-    io::{self, Stream, spawn},
+    io::{self, spawn},
     record::Trace,
     state::{Presence, Shard},
+    stream::Stream,
     timer::{Deadline, OnExpiry},
 };
 use crate::{
@@ -221,6 +222,8 @@ impl Connection {
                 Ok(())
             }
             Err(error) if io::was_cancelled(&error) && !self.shard.is_draining() => {
+                self.deadline.arm(due, OnExpiry::EndBoth);
+                self.stream.flush().await.map_err(|_| NoRequest::Over)?;
                 Err(NoRequest::Resting(due))
             }
             _ => Err(NoRequest::Over),

@@ -182,6 +182,7 @@ async fn relay_body(
     loop {
         if body.is_done() {
             progress.answered.set(true);
+            clean &= upstream.stream.is_armed() || !upstream.stream.has_something();
             let ready = upstream_keeps && clean && progress.sent.get() && !piece.is_empty();
             if ready && !upstream.stream.is_armed() {
                 // Begun before the caller gets its answer, this read has been seen by the kernel when the connection
@@ -204,6 +205,7 @@ async fn relay_body(
     }
     connection.shard.pools.saw_large(exchange.upstream, relayed > BUFFER_MEDIUM_BYTES);
     let sent = progress.sent.get();
+    clean &= !upstream.stream.has_something();
     Relayed::Whole { upstream_keeps: upstream_keeps && clean && sent, caller_keeps, caller_is_sending: !sent }
 }
 

@@ -6,8 +6,10 @@ use super::UpstreamConnection;
 use crate::{
     shard::{
         clock::Ticks,
-        io::{ArmedStream, Stream},
+        io::Stream as Socket,
+        secure,
         state::Shard,
+        stream::{Stream, UpstreamStream},
         timer::{self, Deadline, OnExpiry},
     },
     snapshot::UpstreamId,
@@ -38,7 +40,7 @@ pub(in crate::shard) async fn connect(
         // An address that does not answer must not use up the time of the others.
         let now = shard.clock.tick();
         deadline.arm(now + due.saturating_sub(now).div_ceil(left), OnExpiry::Wake);
-        match timer::until(deadline, Stream::connect(address)).await {
+        match timer::until(deadline, Socket::connect(address)).await {
             Some(Ok(stream)) => break Ok(stream),
             outcome => late = outcome.is_none(),
         }
@@ -46,8 +48,17 @@ pub(in crate::shard) async fn connect(
     };
     deadline.disarm();
     let stream = result?;
+    let tls = shard.with_snapshot(|snapshot| snapshot.upstream(id).and_then(|upstream| upstream.tls.clone()));
+    let stream = match tls {
+        None => Stream::plain(stream),
+        Some(tls) => {
+            let deadline = shard.deadlines.register(stream.fd());
+            deadline.arm(due, OnExpiry::EndBoth);
+            secure::connect(shard, stream, &tls, &deadline).await?
+        }
+    };
     let watch = Rc::new(shard.deadlines.register(stream.fd()));
-    let stream = ArmedStream::new(stream, Rc::clone(watch.canceller()));
+    let stream = UpstreamStream::new(stream, Rc::clone(watch.canceller()));
     Ok(UpstreamConnection { deadline: watch, stream, reused: false })
 }
 

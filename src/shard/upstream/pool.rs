@@ -14,7 +14,8 @@ use crate::{
     shard::{
         buffer::{Buffer, Class},
         clock::Ticks,
-        io::{self, ArmedStream, Look},
+        io::{self, Look},
+        stream::UpstreamStream,
         sys,
         timer::Deadline,
     },
@@ -25,7 +26,7 @@ use crate::{
 pub(in crate::shard) struct UpstreamConnection {
     /// Dropped before the descriptor that it watches is closed.
     pub(in crate::shard) deadline: Rc<Deadline>,
-    pub(in crate::shard) stream: ArmedStream,
+    pub(in crate::shard) stream: UpstreamStream,
     /// Whether an exchange before this one used it.
     pub(in crate::shard) reused: bool,
 }

@@ -1,0 +1,260 @@
+//! A handshake, step by step: what to send, what to wait for. It moves no byte itself.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, ServerConfig,
+    client::{ClientConnectionData, UnbufferedClientConnection},
+    pki_types::ServerName,
+    server::{ServerConnectionData, UnbufferedServerConnection},
+    unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus},
+};
+
+use super::{Kernel, Receiving, Sending, Session, record::Cipher};
+use crate::shard::buffer::{Buffer, Class};
+
+/// Steps of one handshake: no real one takes as many.
+const STEPS_MAX: usize = 64;
+
+enum Side {
+    Server(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
+}
+
+/// What must happen before a handshake can go on.
+pub(in crate::shard) enum Step {
+    /// More must be received.
+    Receive,
+    /// It is done.
+    Done,
+    /// It cannot succeed. What is there to send says why.
+    Failed(rustls::Error),
+}
+
+/// What is known of the other side.
+#[derive(Debug, Clone, Default)]
+pub(in crate::shard) struct Peer {
+    /// SHA-256 of its certificate.
+    pub(in crate::shard) certificate: Option<[u8; 32]>,
+}
+
+/// A handshake under way.
+pub(in crate::shard) struct Handshake {
+    side: Box<Side>,
+    received: Buffer,
+    to_send: Buffer,
+    plain: Option<Buffer>,
+}
+
+impl Handshake {
+    /// Of a caller that connected to us.
+    pub(in crate::shard) fn accept(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        UnbufferedServerConnection::new(config).map(|side| Self::new(Side::Server(side)))
+    }
+
+    /// Of ours with a target.
+    pub(in crate::shard) fn connect(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, rustls::Error> {
+        UnbufferedClientConnection::new(config, name).map(|side| Self::new(Side::Client(side)))
+    }
+
+    fn new(side: Side) -> Self {
+        let buffer = || Buffer::take(Class::Small);
+        Self { side: Box::new(side), received: buffer(), to_send: buffer(), plain: None }
+    }
+
+    /// Where to put what was received. `None` if it is too much.
+    pub(in crate::shard) fn room(&mut self) -> Option<&mut Buffer> {
+        let received = std::mem::replace(&mut self.received, Buffer::none());
+        self.received = received.with_room();
+        (self.received.room() > 0).then_some(&mut self.received)
+    }
+
+    /// What to send before the next step.
+    pub(in crate::shard) fn to_send(&mut self) -> &mut Buffer {
+        &mut self.to_send
+    }
+
+    /// Goes on as far as possible with what was received.
+    pub(in crate::shard) fn step(&mut self) -> Step {
+        let Self { side, received, to_send, plain } = self;
+        match &mut **side {
+            Side::Server(side) => drive(side, received, to_send, plain),
+            Side::Client(side) => drive(side, received, to_send, plain),
+        }
+    }
+
+    /// The session that came of it. `None` if the suite is not one of ours.
+    pub(in crate::shard) fn finish(self) -> Option<(Rc<Session>, Peer)> {
+        let Self { side, received, to_send, plain } = self;
+        let (secrets, version, kernel, peer) = match *side {
+            Side::Server(side) => {
+                let peer = peer_of(side.peer_certificates());
+                let (secrets, kernel) = side.dangerous_into_kernel_connection().ok()?;
+                (secrets, kernel.protocol_version(), Kernel::Server(kernel), peer)
+            }
+            Side::Client(side) => {
+                let peer = peer_of(side.peer_certificates());
+                let (secrets, kernel) = side.dangerous_into_kernel_connection().ok()?;
+                (secrets, kernel.protocol_version(), Kernel::Client(kernel), peer)
+            }
+        };
+        let session = Session {
+            sending: RefCell::new(Sending {
+                cipher: Cipher::new(secrets.tx, version)?,
+                pending: to_send.filled().to_vec(),
+                over: false,
+            }),
+            receiving: RefCell::new(Receiving {
+                cipher: Cipher::new(secrets.rx, version)?,
+                sealed: Some(received).filter(|received| !received.is_empty()),
+                plain,
+                over: false,
+                failed: false,
+                empty: 0,
+                message: Vec::new(),
+            }),
+            kernel: RefCell::new(kernel),
+            update_due: Cell::new(false),
+        };
+        Some((Rc::new(session), peer))
+    }
+}
+
+fn peer_of(chain: Option<&[rustls::pki_types::CertificateDer<'_>]>) -> Peer {
+    let leaf = chain.and_then(<[_]>::first);
+    let digest = leaf.map(|leaf| ring::digest::digest(&ring::digest::SHA256, leaf.as_ref()));
+    Peer { certificate: digest.and_then(|digest| digest.as_ref().try_into().ok()) }
+}
+
+/// The two sides of rustls as one.
+trait Process {
+    type Data;
+
+    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+
+    fn is_over(&self) -> bool;
+}
+
+impl Process for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(bytes)
+    }
+
+    fn is_over(&self) -> bool {
+        !self.is_handshaking()
+    }
+}
+
+impl Process for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(bytes)
+    }
+
+    fn is_over(&self) -> bool {
+        !self.is_handshaking()
+    }
+}
+
+/// What one turn of rustls asked for.
+enum Turn {
+    Again,
+    Receive,
+    Writable,
+    Failed(rustls::Error),
+}
+
+/// Until it is done, has failed, or needs more.
+fn drive(
+    side: &mut impl Process,
+    received: &mut Buffer,
+    to_send: &mut Buffer,
+    plain: &mut Option<Buffer>,
+) -> Step {
+    let mut failure = None;
+    for _ in 0..STEPS_MAX {
+        let nothing: &mut [u8] = &mut [];
+        let bytes = if failure.is_none() { received.filled_mut() } else { nothing };
+        let status = side.process(bytes);
+        let mut used = status.discard;
+        let turn = match status.state {
+            Ok(ConnectionState::EncodeTlsData(mut data)) => match encode(&mut data, to_send) {
+                true => Turn::Again,
+                false => Turn::Failed(rustls::Error::General("a flight is too long".into())),
+            },
+            Ok(ConnectionState::TransmitTlsData(data)) => {
+                data.done(); // it is sent before anything is received
+                Turn::Again
+            }
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+                match traffic.next_record() {
+                    Some(Ok(record)) => {
+                        used += record.discard;
+                        let fits = keep(plain, record.payload);
+                        if !fits {
+                            break Turn::Failed(rustls::Error::General("too much came with it".into()));
+                        }
+                    }
+                    Some(Err(error)) => break Turn::Failed(error),
+                    None => break Turn::Again,
+                }
+            },
+            Ok(ConnectionState::BlockedHandshake) => Turn::Receive,
+            Ok(ConnectionState::WriteTraffic(_)) => Turn::Writable,
+            Ok(_) => Turn::Failed(rustls::Error::HandshakeNotComplete),
+            Err(error) => Turn::Failed(error),
+        };
+        if failure.is_none() {
+            received.consume(used);
+        }
+        match (turn, failure.take()) {
+            (Turn::Again, before) => failure = before,
+            (_, Some(error)) => return Step::Failed(error), // the alert is written
+            (Turn::Failed(error), None) => failure = Some(error),
+            (Turn::Writable, None) if side.is_over() => return Step::Done,
+            (Turn::Receive | Turn::Writable, None) => return Step::Receive,
+        }
+    }
+    Step::Failed(failure.unwrap_or(rustls::Error::HandshakeNotComplete))
+}
+
+/// Writes a record behind what is to be sent, in a larger buffer if need be.
+fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, to_send: &mut Buffer) -> bool {
+    for class in [Class::Medium, Class::Large] {
+        let mut wanted = 0;
+        to_send.append_with(|room| match data.encode(room) {
+            Ok(count) => count,
+            Err(EncodeError::InsufficientSize(size)) => {
+                wanted = size.required_size;
+                0
+            }
+            Err(EncodeError::AlreadyEncoded) => 0,
+        });
+        if wanted == 0 {
+            return true;
+        }
+        let mut larger = Buffer::take(class.max(Class::holding(to_send.len() + wanted).unwrap_or(class)));
+        if !larger.append(to_send.filled()) {
+            return false;
+        }
+        *to_send = larger;
+    }
+    false
+}
+
+/// Keeps data that came with the end of the handshake.
+fn keep(plain: &mut Option<Buffer>, payload: &[u8]) -> bool {
+    let held = plain.take().unwrap_or_else(|| Buffer::take(Class::Large));
+    let held = plain.insert(held);
+    held.room() >= payload.len() && held.append(payload)
+}
