@@ -94,7 +94,7 @@ async fn shake(
         must_receive = true;
         shard.handshake_turn().await;
         match handshake.step() {
-            Step::Done => return handshake.finish().map(|(session, _)| session).ok_or(Broken::Refused),
+            Step::Done => return handshake.finish().ok_or(Broken::Refused),
             Step::Receive => {
                 if !handshake.to_send().is_empty() {
                     socket.write_all(handshake.to_send()).await.map_err(|_| Broken::Gone)?;

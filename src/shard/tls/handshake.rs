@@ -35,13 +35,6 @@ pub(in crate::shard) enum Step {
     Failed(rustls::Error),
 }
 
-/// What is known of the other side.
-#[derive(Debug, Clone, Default)]
-pub(in crate::shard) struct Peer {
-    /// SHA-256 of its certificate.
-    pub(in crate::shard) certificate: Option<[u8; 32]>,
-}
-
 /// A handshake under way.
 pub(in crate::shard) struct Handshake {
     side: Box<Side>,
@@ -91,18 +84,16 @@ impl Handshake {
     }
 
     /// The session that came of it. `None` if the suite is not one of ours.
-    pub(in crate::shard) fn finish(self) -> Option<(Rc<Session>, Peer)> {
+    pub(in crate::shard) fn finish(self) -> Option<Rc<Session>> {
         let Self { side, received, to_send, plain } = self;
-        let (secrets, version, kernel, peer) = match *side {
+        let (secrets, version, kernel) = match *side {
             Side::Server(side) => {
-                let peer = peer_of(side.peer_certificates());
                 let (secrets, kernel) = side.dangerous_into_kernel_connection().ok()?;
-                (secrets, kernel.protocol_version(), Kernel::Server(kernel), peer)
+                (secrets, kernel.protocol_version(), Kernel::Server(kernel))
             }
             Side::Client(side) => {
-                let peer = peer_of(side.peer_certificates());
                 let (secrets, kernel) = side.dangerous_into_kernel_connection().ok()?;
-                (secrets, kernel.protocol_version(), Kernel::Client(kernel), peer)
+                (secrets, kernel.protocol_version(), Kernel::Client(kernel))
             }
         };
         let session = Session {
@@ -123,14 +114,8 @@ impl Handshake {
             kernel: RefCell::new(kernel),
             update_due: Cell::new(false),
         };
-        Some((Rc::new(session), peer))
+        Some(Rc::new(session))
     }
-}
-
-fn peer_of(chain: Option<&[rustls::pki_types::CertificateDer<'_>]>) -> Peer {
-    let leaf = chain.and_then(<[_]>::first);
-    let digest = leaf.map(|leaf| ring::digest::digest(&ring::digest::SHA256, leaf.as_ref()));
-    Peer { certificate: digest.and_then(|digest| digest.as_ref().try_into().ok()) }
 }
 
 /// The two sides of rustls as one.

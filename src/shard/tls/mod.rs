@@ -17,7 +17,7 @@ use std::{
     io,
 };
 
-pub(super) use handshake::{Handshake, Peer, Step};
+pub(super) use handshake::{Handshake, Step};
 use record::{BadRecord, Cipher, Content, OVERHEAD_MAX, PLAINTEXT_MAX, record_length};
 use rustls::{client::ClientConnectionData, kernel::KernelConnection, server::ServerConnectionData};
 

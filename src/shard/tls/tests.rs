@@ -84,7 +84,7 @@ fn shake(mut ours: Handshake, other: &mut Connection, piece: usize) -> Rc<Sessio
         let sent = ours.to_send().filled().to_vec();
         match step {
             Step::Done => {
-                let (session, _) = ours.finish().expect("a session");
+                let session = ours.finish().expect("a session");
                 let pending = session.take_pending().map(|pending| pending.filled().to_vec());
                 feed(other, &pending.unwrap_or_default()).expect("good records");
                 assert!(!other.is_handshaking());
