@@ -160,10 +160,15 @@ impl Stream {
 
     /// Tells the peer that nothing more will be sent.
     pub(super) fn end_writing(&self) {
+        self.say_end();
+        self.socket.end_writing();
+    }
+
+    /// Says that what was sent is whole, where the connection has words for it.
+    pub(super) fn say_end(&self) {
         if let Some(last) = self.session.as_ref().and_then(|session| session.close_notify()) {
             sys::send_now(self.fd(), last.filled()); // a peer that takes nothing now will not miss it
         }
-        self.socket.end_writing();
     }
 }
 

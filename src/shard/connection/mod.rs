@@ -125,7 +125,10 @@ impl Connection {
                     Admission::Answer { answer, mut trace } => self.answer(answer, &mut trace).await,
                     Admission::Forward(mut exchange) => forward::forward(self, &mut exchange).await,
                 },
-                Err(NoRequest::Over) => Next::Close,
+                Err(NoRequest::Over) => {
+                    self.stream.say_end(); // nothing is cut off here, and TLS can say so
+                    Next::Close
+                }
                 Err(NoRequest::Resting(due)) => return Ended::Resting(due),
                 Err(NoRequest::Refused(reason)) => self.refuse(reason).await,
                 Err(NoRequest::Gone) => {
