@@ -208,7 +208,7 @@ fn many_bytes_both_ways_at_once(driver: &str) {
     let gateway = Gateway::start(driver, &listed(&api));
     let mut caller = tunnel(&gateway);
     let bytes: Vec<u8> = (0..BYTES).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect();
-    let mut sender = Wire::new(caller.wire.stream.try_clone().unwrap());
+    let mut sender = caller.wire.share();
     let back = thread::scope(|scope| {
         scope.spawn(|| {
             sender.send(&bytes).unwrap();

@@ -226,7 +226,7 @@ impl Exchange<'_> {
 }
 
 fn serve(stream: TcpStream, state: &State, handler: &dyn Fn(&mut Exchange<'_>) -> Then) {
-    let mut wire = Wire::new(stream);
+    let Ok(mut wire) = Wire::accept(stream) else { return };
     let connection = {
         let mut records = state.records.lock().unwrap();
         records.push(Arc::clone(&wire.record));

@@ -41,6 +41,11 @@ impl Caller {
         Wire::connect(address).map(|wire| Self { wire })
     }
 
+    /// To the admin listener.
+    pub fn to_admin(address: SocketAddr) -> io::Result<Self> {
+        Wire::connect_plain(address).map(|wire| Self { wire })
+    }
+
     /// Sends in one piece. That the gateway has closed meanwhile is no error: the answer tells.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.try_send(bytes);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Api;
+use super::{Api, tls};
 
 /// The caller's key.
 pub const KEY: &str = "caller-key-5Jx0pWq2LrT8vB4nM7cY1zK6";
@@ -37,7 +37,7 @@ pub struct Config {
 impl Config {
     /// Leads to `api` under `/base`.
     pub fn to(api: &Api) -> Self {
-        Self::to_url(&format!("http://{}/base", api.address))
+        Self::to_url(&format!("{}://{}/base", scheme(), api.address))
     }
 
     pub fn to_url(url: &str) -> Self {
@@ -61,10 +61,12 @@ impl Config {
         let mut text = format!("[server]\nshards = {shards}\ndriver = \"{driver}\"\n{server}\n");
         let _ = write!(text, "[server.timeouts]\n{timeouts}\n[server.limits]\n{limits}\n");
         for address in &self.listeners {
-            let _ = write!(text, "[[listener]]\naddress = \"{address}\"\n");
+            let tls = if tls::is_on() { tls::LISTENER } else { "" };
+            let _ = write!(text, "[[listener]]\naddress = \"{address}\"\n{tls}");
         }
         text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n");
-        let _ = write!(text, "[[target]]\nname = \"api\"\nurl = \"{url}\"\n{target}\n");
+        let tls = if url.starts_with("https:") { tls::TARGET } else { "" };
+        let _ = write!(text, "[[target]]\nname = \"api\"\nurl = \"{url}\"\n{tls}{target}\n");
         let _ = write!(text, "[target.timeouts]\n{target_timeouts}\n");
         text.push_str("[[consumer]]\nname = \"payments\"\nlegacy_id = \"kong:9c1e\"\n");
         let _ = write!(
@@ -75,6 +77,11 @@ impl Config {
         let _ = write!(text, "{}{proxy}\n{more}\n", proxy_table("alias = \"crm\"", "callers"));
         text
     }
+}
+
+/// How the gateway speaks to an [`Api`].
+pub fn scheme() -> &'static str {
+    if tls::is_on() { "https" } else { "http" }
 }
 
 /// A `[[credential]]` that callers present.

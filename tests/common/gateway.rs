@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Answer, Caller, Config, KEY, PATIENCE, TOKEN, get, pause};
+use super::{Answer, Caller, Config, KEY, PATIENCE, TOKEN, get, pause, tls};
 
 pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_keyferry");
 
@@ -163,7 +163,7 @@ impl Gateway {
 
     /// The answer of the admin listener.
     pub fn admin(&self, path: &str) -> Option<Answer> {
-        let mut caller = Caller::to(self.admin).ok()?;
+        let mut caller = Caller::to_admin(self.admin).ok()?;
         let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
         caller.try_send(head.as_bytes()).ok()?;
         Some(caller.answer())
@@ -291,6 +291,9 @@ fn spawn(mut command: Command, directory: &Path) -> Child {
 }
 
 fn write_all(directory: &Path, configuration: &str, files: &[(&str, &str)]) {
+    if tls::is_on() {
+        tls::write_files(directory);
+    }
     for (name, text) in files.iter().chain([&("keyferry.toml", configuration)]) {
         let path = directory.join(name);
         fs::create_dir_all(path.parent().expect("it has a directory")).expect("a directory can be made");

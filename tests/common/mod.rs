@@ -14,6 +14,7 @@ pub mod message;
 pub mod openmetrics;
 pub mod operator;
 pub mod steps;
+pub mod tls;
 pub mod wire;
 
 use std::{

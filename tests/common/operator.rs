@@ -44,7 +44,7 @@ impl Gateway {
     /// The answer of the admin listener to a command.
     #[track_caller]
     pub fn post(&self, path: &str, body: &str) -> Answer {
-        let mut caller = Caller::to(self.admin).expect("the admin listener takes a connection");
+        let mut caller = Caller::to_admin(self.admin).expect("the admin listener takes a connection");
         let (host, length) = (self.admin, body.len());
         caller.send(
             format!(

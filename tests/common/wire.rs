@@ -14,6 +14,7 @@ use socket2::SockRef;
 use super::{
     PATIENCE,
     message::{Body, Head, Length, field, find, latin},
+    tls::{self, Tls},
 };
 
 /// A connection, what was read and not yet taken, and everything that was ever read.
@@ -25,6 +26,7 @@ pub struct Wire {
     pub record: Arc<Mutex<Vec<u8>>>,
     /// How the peer ended it, once it has.
     pub end: Option<End>,
+    tls: Option<Tls>,
 }
 
 /// How a peer ended a connection.
@@ -39,11 +41,44 @@ pub enum End {
 impl Wire {
     pub fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY can be set");
-        Self { stream, buffer: Vec::new(), record: Arc::default(), end: None }
+        Self { stream, buffer: Vec::new(), record: Arc::default(), end: None, tls: None }
     }
 
+    /// To the gateway, as its callers come: with TLS where that is on.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let mut wire = Self::connect_plain(address)?;
+        if tls::is_on() {
+            wire.stream.set_read_timeout(Some(PATIENCE))?;
+            wire.tls = Some(Tls::connect(&wire.stream)?);
+        }
+        Ok(wire)
+    }
+
+    pub fn connect_plain(address: SocketAddr) -> io::Result<Self> {
         TcpStream::connect_timeout(&address, PATIENCE).map(Self::new)
+    }
+
+    /// From the gateway, as it comes to an API.
+    pub fn accept(stream: TcpStream) -> io::Result<Self> {
+        let mut wire = Self::new(stream);
+        if tls::is_on() {
+            wire.stream.set_read_timeout(Some(PATIENCE))?;
+            wire.tls = Some(Tls::accept(&wire.stream)?);
+        }
+        Ok(wire)
+    }
+
+    /// The same connection, to write to it while it is read here.
+    pub fn share(&self) -> Self {
+        let stream = self.stream.try_clone().expect("it can be shared");
+        Self { tls: self.tls.clone(), ..Self::new(stream) }
+    }
+
+    fn read(&self, piece: &mut [u8]) -> io::Result<usize> {
+        match &self.tls {
+            Some(tls) => tls.read(&self.stream, piece),
+            None => (&self.stream).read(piece),
+        }
     }
 
     /// Reads once; `false` when the peer has ended the connection.
@@ -65,7 +100,7 @@ impl Wire {
         }
         self.stream.set_read_timeout(Some(time)).expect("a read timeout can be set");
         let mut piece = [0; 16 * 1024];
-        match self.stream.read(&mut piece) {
+        match self.read(&mut piece) {
             Ok(0) => self.end = Some(End::Closed),
             Ok(n) => {
                 self.buffer.extend_from_slice(&piece[..n]);
@@ -129,7 +164,7 @@ impl Wire {
         let mut piece = vec![0; 256 * 1024];
         while came < count {
             let room = piece.len().min(count - came);
-            match self.stream.read(&mut piece[..room]) {
+            match self.read(&mut piece[..room]) {
                 Ok(0) | Err(_) => break,
                 Ok(n) => came += n,
             }
@@ -140,11 +175,15 @@ impl Wire {
     /// Sends, or says that the peer is gone.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.set_write_timeout(Some(PATIENCE))?;
-        self.stream.write_all(bytes)
+        match &self.tls {
+            Some(tls) => tls.write_all(&self.stream, bytes),
+            None => self.stream.write_all(bytes),
+        }
     }
 
     /// Ends the sending side in order.
     pub fn finish(&self) {
+        self.tls.iter().for_each(|tls| tls.finish(&self.stream));
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 

@@ -61,8 +61,7 @@ fn of_every_size(driver: &str) {
         let chunked = request("POST", "/crm/x", "Transfer-Encoding: chunked\r\n", &chunks(body));
         for bytes in [fixed, chunked] {
             // Both directions at once: the API answers while nothing is read here yet.
-            let mut sender =
-                crate::common::wire::Wire::new(caller.wire.stream.try_clone().expect("it can be shared"));
+            let mut sender = caller.wire.share();
             let answer = std::thread::scope(|scope| {
                 scope.spawn(move || sender.send(&bytes).expect("it is read"));
                 caller.answer()

@@ -248,7 +248,7 @@ fn behind_a_large_body(driver: &str) {
     let chunked = request("POST", "/crm/b", "Transfer-Encoding: chunked\r\n", chunks.as_bytes());
     let bytes = [fixed, get("/crm/c"), chunked, get("/crm/d"), get("/crm/e")].concat();
     let mut caller = gateway.connect();
-    let mut sender = Wire::new(caller.wire.stream.try_clone().expect("it can be shared"));
+    let mut sender = caller.wire.share();
     std::thread::scope(|scope| {
         scope.spawn(move || sender.send(&bytes).expect("it is read"));
         for (path, body) in [("a", body.as_str()), ("c", ""), ("b", &body), ("d", ""), ("e", "")] {
