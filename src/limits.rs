@@ -31,6 +31,19 @@ pub const EMPTY_LINES_MAX: usize = 1;
 /// Interim (1xx) responses relayed in one exchange, so that an API cannot keep one alive for ever.
 pub const INTERIM_RESPONSES_MAX: usize = 16;
 
+// --- TLS -----------------------------------------------------------------------------------------
+
+/// Largest file of certificates or of a key: the roots of a whole system are a quarter of it.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Most certificates of one listener.
+pub const CERTIFICATES_MAX: usize = 1_000;
+/// Most pins of one target.
+pub const PINS_MAX: usize = 64;
+/// Days before a certificate expires from which on the operator is told.
+pub const EXPIRY_NOTICE_DAYS: i64 = 30;
+/// Servers whose sessions are remembered for one target: it has one name, and the table is made at once.
+pub const TLS_SESSIONS_MAX: usize = 32;
+
 // --- bodies ------------------------------------------------------------------------------------
 
 /// Hex digits of a chunk size: 16 hold any 64-bit length.

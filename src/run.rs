@@ -113,6 +113,7 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
     tokio::spawn(measure(Arc::clone(&telemetry)));
     let status = Arc::new(Status::new(started.driver.word(), started.generation, telemetry));
     status.set_revocations(revocations.counts());
+    status.set_certificates(compiled.certificates());
     for address in &started.listeners {
         info!(%address, "listening");
     }

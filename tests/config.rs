@@ -244,16 +244,12 @@ fn every_mistake_has_its_place_and_its_remedy() {
             r#"k.toml:17:1: error: target[1].preserve-host: unknown key; did you mean preserve_host?"#,
         ),
         (
-            target.replace("http:", "https:"),
-            r#"k.toml:16:7: error: target[1].url = "https://t.example": TLS to targets is not built yet; write a URL that begins with "http://""#,
-        ),
-        (
             target.replace("t.example", "u:hunter2@t"),
             r#"k.toml:16:7: error: target[1].url = …: a user or password may not stand in a URL; use a target credential"#,
         ),
         (
             target.replace("t.example", "t/?key=hunter2"),
-            r#"k.toml:16:7: error: target[1].url = …: a target has no query and no fragment; write "http://host", "http://host:port" or "http://host/base""#,
+            r#"k.toml:16:7: error: target[1].url = …: a target has no query and no fragment; write "https://host", "http://host:port" or "http://host/base""#,
         ),
         (
             target.replace("t.example", "t/a/../b"),

@@ -157,6 +157,7 @@ fn write_state(status: &Status, text: &mut Exposition) {
     gauge("generation", "Number of the configuration that is in use.", status.generation());
     gauge("ready", "Whether callers should be sent here.", u64::from(status.is_ready()));
     write_reloads(status, text);
+    write_certificates(status, text);
     let uptime = status.uptime().as_secs_f64();
     text.family("uptime_seconds", Kind::Gauge, "seconds", "Time since the start.").real(&[], uptime);
     let mut counter = |name, help, value| text.family(name, Kind::Counter, "", help).sample(&[], value);
@@ -182,6 +183,18 @@ fn write_reloads(status: &Status, text: &mut Exposition) {
     gauge("configuration_current", help, u64::from(reloads.refusal.is_none()));
     gauge("revoked_keys", "Keys that are revoked.", reloads.revoked_keys as u64);
     gauge("revoked_credentials", "Credentials that are revoked.", reloads.revoked_credentials as u64);
+}
+
+fn write_certificates(status: &Status, text: &mut Exposition) {
+    let help = "When a certificate of the gateway's expires, as Unix time.";
+    let mut family = text.family("certificate_expiry_seconds", Kind::Gauge, "seconds", help);
+    for one in status.certificates() {
+        let place = match (&one.listener, &one.target) {
+            (Some(address), _) => ("listener", address.as_str()),
+            (None, target) => ("target", target.as_deref().unwrap_or_default()),
+        };
+        family.sample(&[place, ("name", &one.name)], u64::try_from(one.expires_seconds).unwrap_or(0));
+    }
 }
 
 #[cfg(test)]

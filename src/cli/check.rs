@@ -64,10 +64,10 @@ fn describe(proxy: &Proxy, plan: &Plan) -> String {
         Ok(route) => route,
         Err(sentence) => return format!("{}: out of service: {sentence}", proxy.label),
     };
-    let target = plan
-        .targets
-        .get(route.target)
-        .map_or_else(String::new, |target| format!("http://{}{}", target.authority, target.base_path));
+    let target = plan.targets.get(route.target).map_or_else(String::new, |target| {
+        let scheme = if target.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}", target.authority, target.base_path)
+    });
     let presents = route.target_credential.and_then(|position| plan.target_credentials.get(position));
     let presents = presents.map_or("no target credential", |credential| &credential.name);
     let accepted =

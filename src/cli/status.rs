@@ -61,6 +61,12 @@ fn for_people(status: &Value) -> String {
             number(&reloads["revoked_credentials"]),
         ),
     ];
+    lines.extend(status["certificates"].as_array().into_iter().flatten().map(|one| {
+        let of = one["listener"].as_str().map(|address| format!("listener {address}"));
+        let of = of.unwrap_or_else(|| format!("target {}", one["target"].as_str().unwrap_or("?")));
+        let text = |member: &str| one[member].as_str().unwrap_or("?");
+        format!("certificate {} of {of} expires {}", text("name"), text("expires"))
+    }));
     let last = &reloads["last"];
     if let (Some(result), Some(at)) = (last["result"].as_str(), last["at"].as_str()) {
         let cause = last["cause"].as_str().unwrap_or("?");

@@ -9,6 +9,7 @@ mod numbers;
 mod proxies;
 mod rules;
 mod series;
+mod tls;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -19,20 +20,22 @@ use std::{
 
 pub use keys::{KeyChanges, KeyCounts, RevokedKey};
 pub use numbers::Epoch;
+pub use tls::{CertificateInUse, CertificateRole};
 
 use keys::{Conflict, Keys, Source};
 use numbers::NumberedNames;
 use proxies::Places;
 use series::SeriesNumbers;
+use tls::{CompiledTls, Tls};
 
 use crate::{
     config::{
         Diagnostic, Severity,
-        plan::{Plan, Target},
+        plan::{Plan, Target, TargetTls},
     },
     snapshot::{
         Callers, Credential, HeadLimits, KeyTable, MILLIS_NEVER, Proxy, Revoked, RevokedFor, Routes,
-        Snapshot, Upstream, UpstreamId, UpstreamTimeouts,
+        Snapshot, Upstream, UpstreamId, UpstreamTimeouts, UpstreamTls,
     },
     store::Revocations,
     types::{Pace, SeriesName},
@@ -47,12 +50,13 @@ pub type Addresses = Vec<Vec<SocketAddr>>;
 /// only if its outcome is.
 #[derive(Clone, Default)]
 pub struct Compiler {
-    upstream_ids: HashMap<(String, String), UpstreamId>,
+    upstream_ids: HashMap<(String, String), (UpstreamId, Option<Arc<TargetTls>>)>,
     upstreams_ever: u32,
     credentials: NumberedNames,
     keys: Keys,
     rules: RuleCache,
     series: SeriesNumbers,
+    tls: Tls,
 }
 
 /// A plan as tables. What may change without it, the addresses of targets and what is revoked, goes into each snapshot
@@ -68,6 +72,7 @@ pub struct Compiled {
     keys: Arc<KeyTable>,
     numbers: HashMap<String, u32>,
     upstream_ids: Vec<UpstreamId>,
+    tls: CompiledTls,
     callers: Callers,
     series: Arc<[SeriesName]>,
 }
@@ -100,6 +105,7 @@ impl Compiler {
         if !rules.failures.is_empty() {
             return Err(rules.failures);
         }
+        let tls = self.tls.compile(plan)?;
         self.series.begin(plan.proxies.iter().map(|proxy| proxy.label.as_str()));
         let places = Places { upstreams: &upstream_ids, credentials: &numbers };
         let proxies = proxies::compile_all(plan, &places, &rules, &mut self.series);
@@ -118,6 +124,7 @@ impl Compiler {
             keys: Arc::clone(&self.keys.table),
             numbers: plan.proxy_credentials.iter().map(|one| one.name.clone()).zip(numbers).collect(),
             upstream_ids,
+            tls,
             callers: callers(plan),
             series: self.series.names(),
         })
@@ -128,17 +135,19 @@ impl Compiler {
         self.credentials.number(credential).unwrap_or(u32::MAX)
     }
 
-    /// The numbers of targets: a name at the same address keeps its own, and with it its connections.
+    /// The numbers of targets: a name at the same address keeps its own, and with it its connections; not one that is
+    /// to be trusted differently now.
     fn upstream_ids(&mut self, plan: &Plan) -> Vec<UpstreamId> {
         let mut before = std::mem::take(&mut self.upstream_ids);
         let mut ids = Vec::with_capacity(plan.targets.len());
         for target in &plan.targets {
             let identity = (target.name.clone(), format!("{}:{}", target.host, target.port));
-            let id = before.remove(&identity).unwrap_or_else(|| {
+            let known = before.remove(&identity).filter(|(_, tls)| *tls == target.tls).map(|(id, _)| id);
+            let id = known.unwrap_or_else(|| {
                 self.upstreams_ever += 1;
                 UpstreamId(self.upstreams_ever)
             });
-            self.upstream_ids.insert(identity, id);
+            self.upstream_ids.insert(identity, (id, target.tls.clone()));
             ids.push(id);
         }
         ids
@@ -150,7 +159,12 @@ impl Compiled {
     pub fn snapshot(&self, generation: u64, addresses: &Addresses, revoked: &Arc<Revoked>) -> Snapshot {
         let targets = self.plan.targets.iter().zip(&self.upstream_ids).enumerate();
         let upstream = |(at, (target, id)): (usize, (&Target, &UpstreamId))| {
-            upstream(*id, target, addresses.get(at).map_or(&[], Vec::as_slice))
+            upstream(
+                *id,
+                target,
+                addresses.get(at).map_or(&[], Vec::as_slice),
+                self.tls.upstreams.get(at).cloned().flatten(),
+            )
         };
         Snapshot {
             generation,
@@ -160,7 +174,7 @@ impl Compiled {
             keys: Arc::clone(&self.keys),
             revoked: Arc::clone(revoked),
             upstreams: targets.map(upstream).collect(),
-            listeners: Arc::default(),
+            listeners: Arc::clone(&self.tls.listeners),
             callers: self.callers,
             series: Arc::clone(&self.series),
         }
@@ -199,13 +213,23 @@ impl Compiled {
         self.credentials.iter().flatten()
     }
 
+    /// The certificates of ours that are in use.
+    pub fn certificates(&self) -> &[CertificateInUse] {
+        &self.tls.certificates
+    }
+
     /// The keys.
     pub fn keys(&self) -> &KeyTable {
         &self.keys
     }
 }
 
-fn upstream(id: UpstreamId, target: &Target, addresses: &[SocketAddr]) -> Upstream {
+fn upstream(
+    id: UpstreamId,
+    target: &Target,
+    addresses: &[SocketAddr],
+    tls: Option<Arc<UpstreamTls>>,
+) -> Upstream {
     let timeouts = &target.timeouts;
     Upstream {
         id,
@@ -214,7 +238,7 @@ fn upstream(id: UpstreamId, target: &Target, addresses: &[SocketAddr]) -> Upstre
         base_path: target.base_path.as_bytes().into(),
         authority: target.authority.as_bytes().into(),
         preserve_host: target.preserve_host,
-        tls: None,
+        tls,
         idle_connections: target.idle_connections,
         timeouts: UpstreamTimeouts {
             connect: millis(timeouts.connect),

@@ -45,7 +45,8 @@ pub(super) fn digest(text: &[u8], url: bool) -> Option<Digest> {
     (word == 0).then_some(digest)
 }
 
-fn sextet(byte: u8, url: bool) -> Option<u32> {
+/// The value of one digit.
+pub(super) fn sextet(byte: u8, url: bool) -> Option<u32> {
     Some(match byte {
         b'A'..=b'Z' => u32::from(byte - b'A'),
         b'a'..=b'z' => u32::from(byte - b'a') + 26,

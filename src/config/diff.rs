@@ -1,8 +1,8 @@
 //! How two plans differ: the names of objects, never what is in them.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use super::plan::{Plan, Proxy, ProxyCredential, ProxyRoute};
+use super::plan::{Listener, Plan, Proxy, ProxyCredential, ProxyRoute};
 
 /// Names of one sort that a line of the log shows.
 const NAMES_MAX: usize = 10;
@@ -35,11 +35,20 @@ pub fn difference(before: &Plan, after: &Plan) -> Difference {
     if before.asserts != after.asserts {
         objects.push("asserts changed".to_owned());
     }
+    for (old, new) in before.listeners.iter().filter_map(|old| Some((old, same_socket(old, after)?))) {
+        if old.tls != new.tls && old.tls.is_some() == new.tls.is_some() {
+            objects.push(format!("listener changed {}", old.address));
+        }
+    }
     let (old, new) = (&before.server, &after.server);
     if (old.timeouts, old.limits, old.drain_timeout) != (new.timeouts, new.limits, new.drain_timeout) {
         objects.push("server changed".to_owned());
     }
     Difference { objects, restart: restart(before, after) }
+}
+
+fn same_socket<'p>(listener: &Listener, plan: &'p Plan) -> Option<&'p Listener> {
+    plan.listeners.iter().find(|one| one.address == listener.address)
 }
 
 fn consumer<'p>(credential: &ProxyCredential, plan: &'p Plan) -> Option<&'p str> {
@@ -64,6 +73,11 @@ fn names<'p>(route: &ProxyRoute, plan: &'p Plan) -> (Option<&'p str>, Option<&'p
     (target, presents.map(|one| one.name.as_str()), accepts.map(|one| one.name.as_str()).collect())
 }
 
+/// What of listeners cannot change while they listen: where they are, and whether they speak TLS.
+fn sockets(plan: &Plan) -> Vec<(SocketAddr, bool)> {
+    plan.listeners.iter().map(|one| (one.address, one.tls.is_some())).collect()
+}
+
 /// Settings that shards and sockets are made with.
 fn restart(before: &Plan, after: &Plan) -> Vec<&'static str> {
     let (old, new) = (&before.server, &after.server);
@@ -72,7 +86,7 @@ fn restart(before: &Plan, after: &Plan) -> Vec<&'static str> {
         ("server.driver", old.driver != new.driver),
         ("server.data_dir", old.data_dir != new.data_dir),
         ("server.limits.connections", old.limits.connections != new.limits.connections),
-        ("listener", before.listeners != after.listeners),
+        ("listener", sockets(before) != sockets(after)),
         ("admin", before.admin != after.admin),
         ("access_log", before.access_log != after.access_log),
     ];

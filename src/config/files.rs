@@ -12,7 +12,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{key_list::KeyList, report::Problem};
+use super::{key_list::KeyList, plan::Authorities, report::Problem};
 use crate::types::Pace;
 
 /// A file that changed this short a time before it was read may change again without looking any different: file
@@ -104,6 +104,8 @@ pub(super) struct Files {
     /// Bytes of lists that are new in this load, and who is told when they are many.
     list_bytes: u64,
     pace: Option<Arc<dyn Pace>>,
+    /// Whom the machine trusts, once somebody asked.
+    system_roots: Option<Arc<Authorities>>,
 }
 
 impl Files {
@@ -178,6 +180,21 @@ impl Files {
             self.refuse_emptied(path, stamp).map(|()| bytes)
         });
         read.inspect_err(|sentence| self.miss(path, sentence))
+    }
+
+    /// Whom the machine trusts; read once for all loads.
+    pub fn system_roots(&mut self) -> Result<Arc<Authorities>, String> {
+        if let Some(known) = &self.system_roots {
+            return Ok(Arc::clone(known));
+        }
+        let found = rustls_native_certs::load_native_certs();
+        // A few that cannot be used are usual; whom they would have issued is not trusted.
+        let (authorities, _) = Authorities::new(found.certs);
+        if authorities.store.is_empty() {
+            let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(format!("this machine has no certificates of authorities{why}"));
+        }
+        Ok(Arc::clone(self.system_roots.insert(Arc::new(authorities))))
     }
 
     /// Sees whether these lists are bulk work, to be read or only to be compiled, before that begins.

@@ -5,6 +5,7 @@
 
 use std::{
     cell::RefCell,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -12,7 +13,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::files::{Files, KeyFile, sentence};
+use super::{
+    files::{Files, KeyFile, sentence},
+    plan::Authorities,
+};
 use crate::limits;
 
 /// What the checks may ask of the world.
@@ -22,6 +26,12 @@ pub(super) trait Outside {
 
     /// The content of a file of at most `bytes_max`, or a sentence that says why not.
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, String>;
+
+    /// The permissions of a file, if they can be told.
+    fn mode(&self, path: &Path) -> Option<u32>;
+
+    /// Whom the machine trusts, or a sentence that says why that is not known.
+    fn system_roots(&self) -> Result<Arc<Authorities>, String>;
 
     /// A file of keys as `parse` reads it, or a sentence that says why not. It is read only if it has changed.
     fn key_file(&self, path: &Path, parse: &dyn Fn(&[u8]) -> KeyFile) -> Result<Arc<KeyFile>, String>;
@@ -64,6 +74,14 @@ impl Outside for Disk<'_> {
 
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, String> {
         self.files.borrow_mut().read(path, bytes_max)
+    }
+
+    fn mode(&self, path: &Path) -> Option<u32> {
+        std::fs::metadata(path).ok().map(|found| found.mode())
+    }
+
+    fn system_roots(&self) -> Result<Arc<Authorities>, String> {
+        self.files.borrow_mut().system_roots()
     }
 
     fn expect_key_files(&self, paths: &[&Path]) {
@@ -144,6 +162,14 @@ impl Outside for Nothing {
     }
 
     fn read(&self, _: &Path, _: u64) -> Result<Zeroizing<Vec<u8>>, String> {
+        Err("files are not read here".to_owned())
+    }
+
+    fn mode(&self, _: &Path) -> Option<u32> {
+        None
+    }
+
+    fn system_roots(&self) -> Result<Arc<Authorities>, String> {
         Err("files are not read here".to_owned())
     }
 

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use super::key_list::{KeyDetail, KeyList, KeyRef, PARTS as KEY_PARTS};
 pub use super::plan_rules::{Assert, AssertRequest, Expected, FieldCheck, Origin, PathCheck, Rule, Rules};
+pub use super::plan_tls::{Authorities, ClientCa, Identity, ListenerTls, Roots, TargetTls, TlsVersion};
 use crate::types::{Digest, KeyState, Secret, Window};
 
 /// Everything that the files say.
@@ -97,6 +98,8 @@ pub struct CallerLimits {
 pub struct Listener {
     /// `address`; port 0 lets the system choose.
     pub address: SocketAddr,
+    /// `tls`; none for plain HTTP.
+    pub tls: Option<Arc<ListenerTls>>,
 }
 
 /// `[admin]`.
@@ -131,12 +134,14 @@ pub struct Target {
     pub name: String,
     /// Host of `url`: a name, an IPv4 address, or an IPv6 address without brackets.
     pub host: String,
-    /// Port of `url`, 80 if it has none.
+    /// Port of `url`; if it has none, 80, or 443 with `https`.
     pub port: u16,
-    /// `host[:port]` as it goes into `Host` (the port only when `url` has one that is not 80).
+    /// `host[:port]` as it goes into `Host` (the port only when `url` has one that is not the usual one).
     pub authority: String,
     /// Path of `url` without a slash at its end: `""` or `"/base"`.
     pub base_path: String,
+    /// `tls`, with its defaults, if `url` begins with `https`.
+    pub tls: Option<Arc<TargetTls>>,
     /// `preserve_host`: pass the caller's `Host` on instead of `authority`.
     pub preserve_host: bool,
     /// `idle_connections` kept by each shard.

@@ -1,6 +1,6 @@
 //! What must hold between the reader and `config/keyferry.toml`: all that can be written is described there.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -25,11 +25,26 @@ fn switched_on() -> String {
 fn asked(text: &str) -> (BTreeSet<(String, &'static str)>, Report) {
     let mut report = Report::default();
     let file = report.open("keyferry.toml");
-    let source =
-        Source::new(file, Path::new("/nowhere").to_path_buf(), true, Zeroizing::new(text.to_owned()));
+    let base = certificates(text);
+    let source = Source::new(file, base.clone(), true, Zeroizing::new(text.to_owned()));
     let tree = Tree::parse(&source, &mut report);
     validate::validate(&[tree], &Disk::new(&|_| Some("value".to_owned())), &mut report);
+    let _ = fs::remove_dir_all(base);
     (std::mem::take(&mut report.asked), report)
+}
+
+/// A directory with the certificates that a text names.
+fn certificates(text: &str) -> PathBuf {
+    let base = std::env::temp_dir().join(format!("keyferry-documented-{}", std::process::id()));
+    fs::create_dir_all(base.join("tls")).expect("a directory");
+    let made = rcgen::generate_simple_self_signed(vec!["api.example".to_owned()]).expect("a certificate");
+    for name in text.split('"').filter(|name| name.starts_with("tls/")) {
+        let content = if name.ends_with(".key") { made.signing_key.serialize_pem() } else { made.cert.pem() };
+        let path = base.join(name);
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
+    }
+    base
 }
 
 #[test]

@@ -18,3 +18,9 @@ pub(super) fn now() -> String {
     let now = now.replace_millisecond(now.millisecond()).unwrap_or(now);
     now.format(&Rfc3339).unwrap_or_default()
 }
+
+/// The time of day in seconds since the Unix epoch.
+#[allow(clippy::disallowed_methods, reason = "the same place")]
+pub(super) fn seconds() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
+}

@@ -10,6 +10,7 @@
 //! It runs on a tokio runtime of its own thread. The data plane imports nothing of it. What was loaded last goes on
 //! serving until something better was compiled; a revocation never waits for a build.
 
+mod certificates;
 mod clock;
 mod command;
 mod free;
@@ -27,6 +28,7 @@ mod work;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
+pub use certificates::CertificateReport;
 pub use command::{
     Command, CommandQueue, Commands, ReloadReport, ReloadResult, Revoke, RevokeRefusal, RevokeReport,
     commands,
@@ -39,6 +41,7 @@ pub use reload::{Builder, Built, Outcome};
 pub use resolve::{Resolver, resolve_all};
 pub use status::{Report, Status};
 
+use certificates::ExpiryNotice;
 use shards::{StallWatch, drain};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -93,6 +96,7 @@ impl Control {
         let mut resolver = Resolver::new(&compiled.plan);
         let mut care = interval(CARE_INTERVAL);
         let mut stalls = StallWatch::default();
+        let mut expiry = ExpiryNotice::new();
         let mut watch = Watch::new();
         if let Some(builder) = &builder {
             watch.follow(&watched, builder.seen(), true);
@@ -145,6 +149,7 @@ impl Control {
                 _ = care.tick() => {
                     freer.free(work.control.publisher.collect());
                     work.keep_what_is_owed();
+                    expiry.look(work.control.compiled.certificates());
                     stalls.look(&work.control.publisher, &work.control.status);
                 }
             }

@@ -10,8 +10,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{ReloadReport, ReloadResult};
-use crate::{telemetry::Telemetry, types::Reason};
+use super::{CertificateReport, ReloadReport, ReloadResult, certificates};
+use crate::{compile::CertificateInUse, telemetry::Telemetry, types::Reason};
 
 /// The state of the gateway.
 pub struct Status {
@@ -21,6 +21,7 @@ pub struct Status {
     draining: AtomicBool,
     stalled: AtomicBool,
     reloads: Mutex<Reloads>,
+    certificates: Mutex<Vec<CertificateReport>>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -54,6 +55,7 @@ impl Status {
             draining: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             reloads: Mutex::default(),
+            certificates: Mutex::default(),
             telemetry,
         }
     }
@@ -124,6 +126,17 @@ impl Status {
         (reloads.revoked_keys, reloads.revoked_credentials) = (keys, credentials);
     }
 
+    /// Says which certificates of ours are in use.
+    pub fn set_certificates(&self, certificates: &[CertificateInUse]) {
+        let report = certificates::report(certificates);
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = report;
+    }
+
+    /// The certificates of ours that are in use.
+    pub fn certificates(&self) -> Vec<CertificateReport> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What came of reloads so far.
     pub fn reloads(&self) -> MutexGuard<'_, Reloads> {
         self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,6 +161,7 @@ impl Status {
             uptime_seconds: self.uptime().as_secs(),
             connections: totals.connections,
             reloads: self.reloads().clone(),
+            certificates: self.certificates(),
             access_log_dropped: self.telemetry.lines_dropped(),
             outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
         }
@@ -166,6 +180,7 @@ pub struct Report {
     uptime_seconds: u64,
     connections: u64,
     reloads: Reloads,
+    certificates: Vec<CertificateReport>,
     access_log_dropped: u64,
     /// Requests by the word of their reason; those that did not occur are left out.
     outcomes: std::collections::BTreeMap<&'static str, u64>,

@@ -196,6 +196,7 @@ impl Work {
     fn apply(&mut self, compiled: Arc<Compiled>, addresses: Addresses) {
         keep_revoked(&mut self.control.revocations, &compiled);
         self.control.status.set_revocations(self.control.revocations.counts());
+        self.control.status.set_certificates(compiled.certificates());
         self.control.status.telemetry().forget_keys(&compiled.key_changes.recycled);
         self.control.compiled = compiled;
         self.control.addresses = addresses;

@@ -47,7 +47,7 @@ WRONG_LINES = (
     ("a value out of range", "shards = 2", "shards = 5000", ("shards", "5000", "256")),
     ("a duration without a unit", 'drain_timeout = "5s"', 'drain_timeout = "5"', ("drain_timeout", "5")),
     ("an address without a port", 'address = "127.0.0.1:0"', 'address = "127.0.0.1"', ("address", "127.0.0.1")),
-    ("https", 'url = "http://', 'url = "https://', ("url", "https")),
+    ("a scheme that is none", 'url = "http://', 'url = "ftp://', ("url", "ftp")),
     ("a line that is no TOML", "shards = 2", "shards = = 2", ("error",)),
     ("a broken reference", 'target = "api"', 'target = "apo"', ("apo", "api")),
     ("a bad digest", 'sha256 = "', 'sha256 = "zz', ("sha256",)),

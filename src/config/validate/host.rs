@@ -10,15 +10,17 @@ const LABEL_BYTES_MAX: usize = 63;
 /// Longest base path of a target: it is put in front of the path of every request.
 const BASE_PATH_BYTES_MAX: usize = 1024;
 
-const URL_HELP: &str = r#"write "http://host", "http://host:port" or "http://host/base""#;
+const URL_HELP: &str = r#"write "https://host", "http://host:port" or "http://host/base""#;
 
 /// Where a target is.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Url {
     /// Name or address, IPv6 without brackets.
     pub host: String,
-    /// Port, 80 if none is written.
+    /// Port; if none is written, 80, or 443 with TLS.
     pub port: u16,
+    /// Whether it begins with `https`.
+    pub tls: bool,
     /// As it goes into `Host`.
     pub authority: String,
     /// `""` or `"/base"`.
@@ -42,17 +44,12 @@ pub(super) fn host_name(text: &str) -> Result<String, Problem> {
     Ok(name)
 }
 
-/// `http://host[:port][/base]`.
+/// `http://host[:port][/base]`, or the same with `https`.
 pub(super) fn url(text: &str) -> Result<Url, Problem> {
     let wrong = |message: &str| Problem::new(message, URL_HELP);
     let Some((scheme, rest)) = text.split_once("://") else { return Err(wrong("not a URL")) };
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(Problem::new(
-            "TLS to targets is not built yet",
-            r#"write a URL that begins with "http://""#,
-        ));
-    }
-    if !scheme.eq_ignore_ascii_case("http") {
+    let tls = scheme.eq_ignore_ascii_case("https");
+    if !tls && !scheme.eq_ignore_ascii_case("http") {
         return Err(wrong("not a URL of HTTP"));
     }
     if rest.contains(['?', '#']) {
@@ -62,13 +59,15 @@ pub(super) fn url(text: &str) -> Result<Url, Problem> {
     if authority.contains('@') {
         return Err(Problem::new("a user or password may not stand in a URL", "use a target credential"));
     }
+    let usual = if tls { 443 } else { 80 };
     let (host, port) = host_and_port(authority)?;
+    let port = port.unwrap_or(usual);
     let shown = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    let authority = if port == 80 { shown } else { format!("{shown}:{port}") };
-    Ok(Url { host, port, authority, base_path: base_path(path)? })
+    let authority = if port == usual { shown } else { format!("{shown}:{port}") };
+    Ok(Url { host, port, tls, authority, base_path: base_path(path)? })
 }
 
-fn host_and_port(authority: &str) -> Result<(String, u16), Problem> {
+fn host_and_port(authority: &str) -> Result<(String, Option<u16>), Problem> {
     let wrong = || Problem::new("the URL has no valid host and port", URL_HELP);
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -83,10 +82,10 @@ fn host_and_port(authority: &str) -> Result<(String, u16), Problem> {
             (host_name(host).map_err(|_| wrong())?, port)
         }
     };
-    let Some(port) = port else { return Ok((host, 80)) };
+    let Some(port) = port else { return Ok((host, None)) };
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse() {
-        Ok(number) if number > 0 && digits => Ok((host, number)),
+        Ok(number) if number > 0 && digits => Ok((host, Some(number))),
         _ => Err(wrong()),
     }
 }
@@ -157,6 +156,11 @@ mod tests {
             ("http://api.example:8080/base/", "api.example", 8080, "api.example:8080", "/base"),
             ("http://127.0.0.1:3000/a/b", "127.0.0.1", 3000, "127.0.0.1:3000", "/a/b"),
             ("http://[::1]:3000/a%20b;v=1", "::1", 3000, "[::1]:3000", "/a%20b;v=1"),
+            ("https://api.example/v1", "api.example", 443, "api.example", "/v1"),
+            ("HTTPS://api.example:443", "api.example", 443, "api.example", ""),
+            ("https://api.example:80", "api.example", 80, "api.example:80", ""),
+            ("http://api.example:443", "api.example", 443, "api.example:443", ""),
+            ("https://[::1]", "::1", 443, "[::1]", ""),
             ("http://[0:0::1]/@", "::1", 80, "[::1]", "/@"),
         ] {
             let found = url(text).expect(text);
@@ -175,7 +179,8 @@ mod tests {
             "",
             "api.example",
             "http://",
-            "https://api.example",
+            "https://",
+            "httpss://api.example",
             "ftp://api.example",
             "http://a@b",
             "http://a:b@c/",

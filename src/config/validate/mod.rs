@@ -6,6 +6,7 @@
 
 mod access_log;
 mod assert;
+mod certificate;
 mod directory;
 mod entropy;
 mod field;
@@ -21,6 +22,7 @@ mod secret;
 mod server;
 mod target;
 mod target_credential;
+mod tls;
 
 pub(super) use entropy::bits as plausible_bits;
 pub(super) use server::include;
@@ -43,9 +45,10 @@ pub(super) fn validate(trees: &[Tree<'_>], outside: &dyn Outside, report: &mut R
     let mut roots: Vec<_> = trees.iter().map(Tree::root).collect();
     let server = server::server(main_only("server", &mut roots, report), report);
     let admin_table = main_only("admin", &mut roots, report);
-    let (listeners, admin) = server::listeners(all("listener", &mut roots, report), admin_table, report);
+    let (listeners, admin) =
+        server::listeners(all("listener", &mut roots, report), admin_table, outside, report);
     let access_log = access_log::access_log(main_only("access_log", &mut roots, report), report);
-    let targets = targets(all("target", &mut roots, report), report);
+    let targets = targets(all("target", &mut roots, report), outside, report);
     let consumers = consumers(all("consumer", &mut roots, report), report);
     let mut credentials = credentials(all("credential", &mut roots, report), &consumers, outside, report);
     let proxy_tables = all("proxy", &mut roots, report);
@@ -112,12 +115,12 @@ fn main_only<'a>(key: &'static str, roots: &mut [Table<'a>], report: &mut Report
     found
 }
 
-fn targets(tables: Vec<Table<'_>>, report: &mut Report) -> Directory<Target> {
+fn targets(tables: Vec<Table<'_>>, outside: &dyn Outside, report: &mut Report) -> Directory<Target> {
     let mut names = Names::default();
     let mut targets = Directory::default();
     for mut table in tables {
         let name = names.claim(&mut table, report);
-        let target = target::target(&mut table, &name.text, report);
+        let target = target::target(&mut table, &name.text, outside, report);
         table.finish(report);
         targets.declare(name, target, None);
     }

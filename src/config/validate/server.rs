@@ -4,18 +4,20 @@ use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use super::{
     super::{
         Severity,
+        outside::Outside,
         plan::{Admin, CallerLimits, CallerTimeouts, Driver, Listener, Server},
         raw::{Table, Tree, Value},
         report::{Place, Problem, Report},
         value,
     },
-    field,
+    field, tls,
 };
 use crate::limits;
 
@@ -69,16 +71,19 @@ pub(super) fn server(table: Option<Table<'_>>, report: &mut Report) -> Server {
 pub(super) fn listeners(
     tables: Vec<Table<'_>>,
     admin: Option<Table<'_>>,
+    outside: &dyn Outside,
     report: &mut Report,
 ) -> (Vec<Listener>, Option<Admin>) {
     let mut taken = HashMap::new();
     let mut listeners = Vec::new();
     for mut table in tables {
-        listeners.extend(address(&mut table, &mut taken, report).map(|(address, _)| Listener { address }));
+        let address = address(&mut table, &mut taken, report);
+        let tls = table.take("tls").and_then(|value| tls::listener(&value, outside, report)).map(Arc::new);
+        listeners.extend(address.map(|(address, _)| Listener { address, tls }));
         table.finish(report);
     }
     if listeners.is_empty() {
-        listeners.push(Listener { address: LISTENER_DEFAULT });
+        listeners.push(Listener { address: LISTENER_DEFAULT, tls: None });
     }
     let admin = admin.and_then(|mut table| {
         let found = address(&mut table, &mut taken, report);

@@ -1,16 +1,17 @@
 //! `[[target]]`: where an API is and how long it may take.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
+        outside::Outside,
         plan::{Target, TargetTimeouts},
         raw::{Table, Value},
         report::{Problem, Report},
     },
     field,
     host::{self, Url},
-    rule,
+    rule, tls,
 };
 use crate::limits;
 
@@ -20,16 +21,24 @@ const IDLE_CONNECTIONS_MAX: usize = 65_536;
 const RESOLVE_MIN: Duration = Duration::from_secs(1);
 
 /// A target; its name was read by the caller.
-pub(super) fn target(table: &mut Table<'_>, name: &str, report: &mut Report) -> Target {
-    let help = r#"write url = "http://host:port/base""#;
+pub(super) fn target(
+    table: &mut Table<'_>,
+    name: &str,
+    outside: &dyn Outside,
+    report: &mut Report,
+) -> Target {
+    let help = r#"write url = "https://host/base""#;
     let found = table.require("url", help, report).and_then(|value| url(value, report));
-    let Url { host, port, authority, base_path } = found.unwrap_or_default();
+    let url = found.unwrap_or_default();
+    let tls = tls::target(table, &url, outside, report).map(Arc::new);
+    let Url { host, port, authority, base_path, .. } = url;
     Target {
         name: name.to_owned(),
         host,
         port,
         authority,
         base_path,
+        tls,
         preserve_host: field::boolean(table, "preserve_host", false, report),
         idle_connections: field::count(
             table,
