@@ -70,6 +70,10 @@ impl Drop for Directory {
     }
 }
 
+fn pem(label: &str, body: &str) -> String {
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+}
+
 fn listener(tls: &str) -> String {
     format!("[[listener]]\naddress = \"127.0.0.1:8443\"\ntls = {{ {tls} }}\n")
 }
@@ -121,15 +125,14 @@ fn every_file_that_cannot_be_used_has_its_sentence() {
     };
     directory.write("none.pem", "nothing");
     directory.write("torn.pem", &directory.read("api.pem").replace("MI", "?"));
-    directory.write("odd.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    directory.write("odd.pem", &pem("CERTIFICATE", "AAAA"));
     let encrypted = directory.read("api.key").replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     directory.write("encrypted.key", &encrypted);
-    let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n\
-               -----END RSA PRIVATE KEY-----\n";
-    directory.write("encrypted-old.key", old);
+    let old = pem("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA");
+    directory.write("encrypted-old.key", &old);
     directory.write("two.key", &directory.read("api.key").repeat(2));
-    directory.write("odd.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-    directory.write("strange.key", "-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----\n");
+    directory.write("odd.key", &pem("PRIVATE KEY", "AAAA"));
+    directory.write("strange.key", &pem("DSA PRIVATE KEY", "AAAA"));
     directory.issue("other", &["other.example"], |_| {});
     for (key, file, expected) in [
         ("cert", "gone.pem", "there is no such file; put it there so that this user may read it"),
@@ -155,7 +158,7 @@ fn every_file_that_cannot_be_used_has_its_sentence() {
         let start = format!("error: listener.tls.certificates.{key} = \"{file}\": {expected}");
         assert!(found.len() == 1 && found[0].contains(&start), "{start}\n{found:#?}");
     }
-    let pasted = one("key", "-----BEGIN PRIVATE KEY-----hunter2");
+    let pasted = one("key", &pem("PRIVATE KEY", "hunter2").replace('\n', ""));
     assert!(pasted[0].contains("certificates.key = …: not the path of a file"), "{pasted:#?}");
 }
 

@@ -46,11 +46,14 @@ pub use rules::{CompiledRules, RuleCache};
 /// The addresses of targets, by position in the plan.
 pub type Addresses = Vec<Vec<SocketAddr>>;
 
+/// A target's number, and how far it was trusted under it.
+type KnownUpstream = (UpstreamId, Option<Arc<TargetTls>>);
+
 /// What outlives one plan: numbers, and the parts that did not change. A plan is compiled with a clone, which is kept
 /// only if its outcome is.
 #[derive(Clone, Default)]
 pub struct Compiler {
-    upstream_ids: HashMap<(String, String), (UpstreamId, Option<Arc<TargetTls>>)>,
+    upstream_ids: HashMap<(String, String), KnownUpstream>,
     upstreams_ever: u32,
     credentials: NumberedNames,
     keys: Keys,

@@ -23,7 +23,8 @@ pub(super) fn sections(text: &[u8]) -> Vec<Section<'_>> {
     while let Some(line) = lines.next() {
         let Some(label) = label(line, b"-----BEGIN ") else { continue };
         // Reserved up front: a buffer that grows leaves copies behind.
-        let mut digits = Zeroizing::new(Vec::with_capacity(text.len()));
+        let own = lines.clone().take_while(|line| !line.starts_with(b"-----"));
+        let mut digits = Zeroizing::new(Vec::with_capacity(own.map(<[u8]>::len).sum()));
         let (mut encrypted, mut ended) = (false, false);
         for line in lines.by_ref() {
             if line.starts_with(b"-----") {

@@ -7,6 +7,7 @@ mod common;
 
 mod access_log;
 mod bodies;
+mod certificates;
 mod credentials;
 mod drain;
 mod errors;
