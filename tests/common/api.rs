@@ -17,7 +17,7 @@ use std::{
 use super::{
     eventually,
     message::{Body, Head, Length, latin},
-    pause,
+    pause, tls,
     wire::Wire,
 };
 
@@ -92,6 +92,12 @@ impl Api {
             }
         });
         Self { address, state }
+    }
+
+    /// Where the gateway finds a path of it.
+    pub fn url(&self, path: &str) -> String {
+        let scheme = if tls::is_on() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// Answers every request with 200 and `ok`.

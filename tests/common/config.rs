@@ -37,7 +37,7 @@ pub struct Config {
 impl Config {
     /// Leads to `api` under `/base`.
     pub fn to(api: &Api) -> Self {
-        Self::to_url(&format!("{}://{}/base", scheme(), api.address))
+        Self::to_url(&api.url("/base"))
     }
 
     pub fn to_url(url: &str) -> Self {
@@ -79,9 +79,9 @@ impl Config {
     }
 }
 
-/// How the gateway speaks to an [`Api`].
-pub fn scheme() -> &'static str {
-    if tls::is_on() { "https" } else { "http" }
+/// Lines of a `[[target]]` beside the url of an [`Api`].
+pub fn target_tls() -> &'static str {
+    if tls::is_on() { tls::TARGET } else { "" }
 }
 
 /// A `[[credential]]` that callers present.

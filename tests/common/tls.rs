@@ -75,6 +75,8 @@ pub fn write_files(directory: &Path) {
 #[derive(Clone)]
 pub struct Tls {
     session: Arc<Mutex<Connection>>,
+    /// Opened, and not read yet.
+    opened: Arc<Mutex<Vec<u8>>>,
     /// Held while bytes go out, in the order in which they were made.
     sending: Arc<Mutex<()>>,
 }
@@ -97,13 +99,22 @@ impl Tls {
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;
         }
-        Ok(Self { session: Arc::new(Mutex::new(session)), sending: Arc::default() })
+        Ok(Self { session: Arc::new(Mutex::new(session)), opened: Arc::default(), sending: Arc::default() })
     }
 
     /// Reads what the other side sent; 0 is its end, which it has to say.
     pub fn read(&self, mut stream: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
         let mut sealed = [0; 16 * 1024];
         loop {
+            {
+                let mut opened = self.opened.lock().unwrap();
+                if !opened.is_empty() {
+                    let count = opened.len().min(piece.len());
+                    piece[..count].copy_from_slice(&opened[..count]);
+                    opened.drain(..count);
+                    return Ok(count);
+                }
+            }
             match self.session.lock().unwrap().reader().read(piece) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
@@ -117,6 +128,9 @@ impl Tls {
                 if received.is_empty() {
                     break;
                 }
+                // rustls takes no more while it holds a record's worth.
+                let mut opened = self.opened.lock().unwrap();
+                while session.reader().read_to_end(&mut opened).is_ok_and(|count| count > 0) {}
             }
         }
     }

@@ -216,7 +216,7 @@ fn what_was_judged_is_finished(driver: &str) {
     let changed = partners::config(&api, "[\"keys.d/*.sha256\"]");
     let nowhere = Api::plain();
     gateway.replace("keys.d/a.sha256", &list([1]));
-    gateway.configure(&Config { url: format!("http://{}", nowhere.address), ..changed });
+    gateway.configure(&Config { url: nowhere.url(""), ..changed });
     gateway.connect().await_partner(2, "key-unknown");
     eventually("the new target is asked", || {
         assert_eq!(gateway.connect().partner(1), "ok");

@@ -2,7 +2,11 @@
 
 use crate::{
     both_drivers,
-    common::{Api, Config, Gateway, KEY, TOKEN, config::proxy_table, get},
+    common::{
+        Api, Config, Gateway, KEY, TOKEN,
+        config::{proxy_table, target_tls},
+        get,
+    },
 };
 
 both_drivers!(
@@ -18,7 +22,7 @@ both_drivers!(
 );
 
 fn target(api: &Api, name: &str, path: &str, more: &str) -> String {
-    format!("[[target]]\nname = \"{name}\"\nurl = \"http://{}{path}\"\n{more}\n", api.address)
+    format!("[[target]]\nname = \"{name}\"\nurl = \"{}\"\n{}{more}\n", api.url(path), target_tls())
 }
 
 fn with_host(host: &str, path: &str) -> Vec<u8> {
@@ -52,7 +56,7 @@ fn by_path(driver: &str) {
 
 fn to_a_target_without_a_path(driver: &str) {
     let api = Api::plain();
-    for url in [format!("http://{}", api.address), format!("http://{}/", api.address)] {
+    for url in [api.url(""), api.url("/")] {
         let gateway = Gateway::start(driver, &Config::to_url(&url));
         for (path, to) in [("/crm", "/"), ("/crm/", "/"), ("/crm/x", "/x"), ("/crm?q=1", "/?q=1")] {
             leads(&gateway, &api, "gw", path, to);
@@ -164,7 +168,7 @@ fn a_query_is_one(driver: &str) {
 /// RFC 3986 §3.3 and §4.2: a path that begins with two slashes would name another host.
 fn an_empty_segment_in_front(driver: &str) {
     let api = Api::plain();
-    for url in [format!("http://{}", api.address), format!("http://{}/", api.address)] {
+    for url in [api.url(""), api.url("/")] {
         let gateway = Gateway::start(driver, &Config::to_url(&url));
         for path in ["/crm//x", "/crm//", "/crm//a.example/x"] {
             gateway.get(path).refused(400, "path-invalid");

@@ -5,7 +5,7 @@ use crate::{
     common::{
         Answer, Api, Config, Gateway, KEY, TOKEN,
         caller::request,
-        config::{credential, digest, key, proxy_table},
+        config::{credential, digest, key, proxy_table, target_tls},
     },
 };
 
@@ -27,7 +27,7 @@ const SECOND: &str = "4c2b6ee9e5a3b1ed0b7dd8c6e0a9a3f5b7f0c5e1d2a4968778695a4b3c
 /// A gateway with an example beside the usual, leading to this API; both of its keys are `KEY`.
 fn start(driver: &str, api: &Api, example: &str) -> Gateway {
     let more = example
-        .replace("http://127.0.0.1:3000", &format!("http://{}", api.address))
+        .replace("http://127.0.0.1:3000", &format!("{}\"\n{}# \"", api.url(""), target_tls()))
         .replace(FIRST, &digest(KEY))
         .replace(SECOND, &digest(KEY));
     Gateway::start(driver, &Config { more, ..Config::to(api) })
@@ -151,8 +151,9 @@ fn every_place_can_deny(driver: &str) {
         format!("[[{place}.rule]]\neffect = \"{effect}\"\npath = \"{path}\"\n")
     };
     let more = format!(
-        "[[target]]\nname = \"second\"\nurl = \"http://{}\"\n{}",
-        api.address,
+        "[[target]]\nname = \"second\"\nurl = \"{}\"\n{}{}",
+        api.url(""),
+        target_tls(),
         rule("target", "deny", "^/by-target$")
     ) + &credential("limited", "", &[&key("l1", KEY, "")])
         + &rule("credential", "deny", "^/by-caller$")

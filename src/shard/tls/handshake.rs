@@ -41,6 +41,8 @@ pub(in crate::shard) struct Handshake {
     received: Buffer,
     to_send: Buffer,
     plain: Option<Buffer>,
+    /// The other side has said that it sends nothing more.
+    ended: bool,
 }
 
 impl Handshake {
@@ -59,7 +61,7 @@ impl Handshake {
 
     fn new(side: Side) -> Self {
         let buffer = || Buffer::take(Class::Small);
-        Self { side: Box::new(side), received: buffer(), to_send: buffer(), plain: None }
+        Self { side: Box::new(side), received: buffer(), to_send: buffer(), plain: None, ended: false }
     }
 
     /// Where to put what was received. `None` if it is too much.
@@ -76,16 +78,16 @@ impl Handshake {
 
     /// Goes on as far as possible with what was received.
     pub(in crate::shard) fn step(&mut self) -> Step {
-        let Self { side, received, to_send, plain } = self;
+        let Self { side, received, to_send, plain, ended } = self;
         match &mut **side {
-            Side::Server(side) => drive(side, received, to_send, plain),
-            Side::Client(side) => drive(side, received, to_send, plain),
+            Side::Server(side) => drive(side, received, to_send, plain, ended),
+            Side::Client(side) => drive(side, received, to_send, plain, ended),
         }
     }
 
     /// The session that came of it. `None` if the suite is not one of ours.
     pub(in crate::shard) fn finish(self) -> Option<Rc<Session>> {
-        let Self { side, received, to_send, plain } = self;
+        let Self { side, received, to_send, plain, ended } = self;
         let (secrets, version, kernel) = match *side {
             Side::Server(side) => {
                 let (secrets, kernel) = side.dangerous_into_kernel_connection().ok()?;
@@ -106,7 +108,7 @@ impl Handshake {
                 cipher: Cipher::new(secrets.rx, version)?,
                 sealed: Some(received).filter(|received| !received.is_empty()),
                 plain,
-                over: false,
+                over: ended,
                 failed: false,
                 empty: 0,
                 message: Vec::new(),
@@ -165,11 +167,11 @@ fn drive(
     received: &mut Buffer,
     to_send: &mut Buffer,
     plain: &mut Option<Buffer>,
+    ended: &mut bool,
 ) -> Step {
     let mut failure = None;
     for _ in 0..STEPS_MAX {
-        let nothing: &mut [u8] = &mut [];
-        let bytes = if failure.is_none() { received.filled_mut() } else { nothing };
+        let bytes = received.filled_mut();
         let status = side.process(bytes);
         let mut used = status.discard;
         let turn = match status.state {
@@ -194,18 +196,25 @@ fn drive(
                     None => break Turn::Again,
                 }
             },
+            // Somebody who asks and has nothing more to say may end its side at once.
+            Ok(ConnectionState::PeerClosed) => {
+                *ended = true;
+                Turn::Again
+            }
+            Ok(ConnectionState::BlockedHandshake) if *ended => {
+                Turn::Failed(rustls::Error::HandshakeNotComplete)
+            }
             Ok(ConnectionState::BlockedHandshake) => Turn::Receive,
             Ok(ConnectionState::WriteTraffic(_)) => Turn::Writable,
             Ok(_) => Turn::Failed(rustls::Error::HandshakeNotComplete),
             Err(error) => Turn::Failed(error),
         };
-        if failure.is_none() {
-            received.consume(used);
-        }
+        received.consume(used);
         match (turn, failure.take()) {
-            (Turn::Again, before) => failure = before,
-            (_, Some(error)) => return Step::Failed(error), // the alert is written
+            // One more turn writes the alert, if there is one. Another would read on in what cannot be believed.
+            (_, Some(error)) => return Step::Failed(error),
             (Turn::Failed(error), None) => failure = Some(error),
+            (Turn::Again, None) => {}
             (Turn::Writable, None) if side.is_over() => return Step::Done,
             (Turn::Receive | Turn::Writable, None) => return Step::Receive,
         }

@@ -305,3 +305,33 @@ fn a_session_is_resumed() {
         }
     }
 }
+
+#[test]
+fn a_request_and_an_end_may_come_with_the_handshake() {
+    for (version, suite) in SUITES {
+        let (server, client) = configs(version, suite);
+        let mut other = Connection::from(ClientConnection::new(client, name()).expect("a client"));
+        let mut ours = Handshake::accept(server).expect("a server");
+        let session = loop {
+            assert!(ours.room().expect("room").append(&output_of(&mut other)));
+            let step = ours.step();
+            feed(&mut other, ours.to_send().filled()).expect("good records");
+            ours.to_send().clear();
+            match step {
+                Step::Done => break ours.finish().expect("a session"),
+                Step::Receive => {}
+                Step::Failed(error) => panic!("{error}"),
+            }
+            other.writer().write_all(b"GET").expect("memory");
+            other.send_close_notify();
+        };
+        let mut buffer = Buffer::take(Class::Small);
+        let mut plain = Vec::new();
+        while let Received::Bytes(_) = session.receive(&mut buffer).expect("good records") {
+            plain.extend_from_slice(buffer.filled());
+            buffer.clear();
+        }
+        assert!(plain.starts_with(b"GET"), "{:?}", suite.suite());
+        assert!(matches!(session.receive(&mut buffer), Ok(Received::End)));
+    }
+}
