@@ -184,6 +184,10 @@ impl ShardLink for Handle {
     fn drain(&self) {
         Self::drain(self);
     }
+
+    fn hand_over(&self) {
+        Self::hand_over(self);
+    }
 }
 
 /// The shards, serving.

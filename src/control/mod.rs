@@ -39,7 +39,7 @@ pub use reload::{Builder, Built, Outcome};
 pub use resolve::{Resolver, resolve_all};
 pub use status::{Report, Status};
 
-use shards::{StallWatch, drain};
+use shards::{After, StallWatch, drain};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -150,7 +150,7 @@ impl Control {
             }
         }
         drop(queue); // whoever asks for something from here on is told that the gateway is ending
-        drain(&work.control, &mut signals).await;
+        drain(&work.control, &mut signals, After::Nobody).await;
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
         state::Shard,
         sys::{self, Peer},
         tick,
-        timer::{Deadlines, OnExpiry},
+        timer::{Deadlines, OnExpiry, until},
     },
     telemetry::ShardCells,
 };
@@ -264,7 +264,7 @@ fn an_armed_read_sees_what_arrives_unasked() {
 #[test]
 fn a_deadline_ends_a_read_in_every_way_it_can() {
     for driver in drivers() {
-        for on_expiry in [OnExpiry::EndIdle, OnExpiry::EndBoth] {
+        for on_expiry in [OnExpiry::CancelRead, OnExpiry::EndBoth] {
             let (ended, heard) = on(driver, async move || {
                 let (mut stream, peer) = pair();
                 let deadlines = Rc::<Deadlines>::default();
@@ -273,7 +273,8 @@ fn a_deadline_ends_a_read_in_every_way_it_can() {
                 let turn = Turn;
                 let read = Task::spawn(async move {
                     let mut buffer = Buffer::take(Class::Small);
-                    let ended = !matches!(stream.read(&mut buffer).await, Ok(count) if count > 0);
+                    let read = stream.read_cancellable(&mut buffer, deadline.canceller());
+                    let ended = !matches!(read.await, Ok(count) if count > 0);
                     let mut answer = Buffer::take(Class::Small);
                     assert!(answer.append(b"408"));
                     let _ = stream.write_all(&mut answer).await;
@@ -342,12 +343,9 @@ fn a_deadline_ends_a_wait_for_readability() {
             let (stream, _peer) = pair();
             let deadlines = Rc::<Deadlines>::default();
             let deadline = deadlines.register(stream.fd());
-            deadline.arm(1, OnExpiry::EndIdle);
+            deadline.arm(1, OnExpiry::WakeIdle);
             let turn = Turn;
-            let rest = Task::spawn(async move {
-                let _ = stream.readable().await;
-                deadline.expired()
-            });
+            let rest = Task::spawn(async move { until(&deadline, stream.readable()).await.is_none() });
             turn.pass().await;
             deadlines.expire_idle(1);
             assert!(rest.await);
@@ -524,8 +522,8 @@ fn ending_a_listener_ends_its_accept_and_serves_who_waits() {
             // No turn passes from here on: they wait at the socket when the listener ends.
             let callers: Vec<_> =
                 (0..WAITING).map(|_| StdStream::connect(address).expect("it listens")).collect();
-            shard.start_draining();
-            listener::end(&listener, &shard);
+            shard.start_draining(false);
+            listener.stop();
             accepting.await;
             for _ in 0..10 {
                 turn.pass().await;

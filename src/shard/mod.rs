@@ -24,7 +24,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
         mpsc,
     },
     time::Duration,
@@ -87,8 +87,13 @@ pub struct Handle {
     /// Its counters.
     pub cells: Arc<ShardCells>,
     wake: OwnedFd,
-    draining: Arc<AtomicBool>,
+    drains: Arc<AtomicU8>,
 }
+
+/// What a shard is told to do about its end: [`Handle::drain`] and [`Handle::hand_over`].
+const SERVE: u8 = 0;
+const DRAIN: u8 = 1;
+const HAND_OVER: u8 = 2;
 
 impl Handle {
     /// Makes the shard look at the snapshot and at whether it drains.
@@ -98,7 +103,13 @@ impl Handle {
 
     /// Makes the shard accept no more callers and end connections as they fall idle.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.drains.store(DRAIN, Ordering::Release);
+        self.wake();
+    }
+
+    /// The same, for listening sockets that another process serves from now on: callers that wait at them are its.
+    pub fn hand_over(&self) {
+        self.drains.store(HAND_OVER, Ordering::Release);
         self.wake();
     }
 }
@@ -106,15 +117,15 @@ impl Handle {
 /// Starts a shard on a thread of its own and waits until it accepts callers.
 pub fn start(setup: Setup) -> std_io::Result<Handle> {
     let wake = sys::event()?;
-    let handle = Handle { cells: Arc::default(), wake: wake.try_clone()?, draining: Arc::default() };
-    let (cells, draining) = (Arc::clone(&handle.cells), Arc::clone(&handle.draining));
+    let handle = Handle { cells: Arc::default(), wake: wake.try_clone()?, drains: Arc::default() };
+    let (cells, drains) = (Arc::clone(&handle.cells), Arc::clone(&handle.drains));
     let (started, ready) = mpsc::sync_channel(1);
     std::thread::Builder::new().name(format!("shard-{}", setup.index)).spawn(move || {
         if let Some(core) = setup.core {
             let _ = sys::pin_to_core(core); // an unpinned shard serves as well
         }
         let failed = started.clone();
-        if let Err(error) = io::run(setup.driver, run(setup, cells, draining, wake, started)) {
+        if let Err(error) = io::run(setup.driver, run(setup, cells, drains, wake, started)) {
             let _ = failed.send(Err(error));
         }
     })?;
@@ -125,15 +136,9 @@ pub fn start(setup: Setup) -> std_io::Result<Handle> {
 type Started = mpsc::SyncSender<std_io::Result<()>>;
 
 /// A shard's main task: starts the others, then waits for the control plane for ever.
-async fn run(
-    setup: Setup,
-    cells: Arc<ShardCells>,
-    draining: Arc<AtomicBool>,
-    wake: OwnedFd,
-    started: Started,
-) {
+async fn run(setup: Setup, cells: Arc<ShardCells>, drains: Arc<AtomicU8>, wake: OwnedFd, started: Started) {
     let result = prepare(setup, cells, wake);
-    let Ready { shard, listeners, ticker, wake } = match result {
+    let Ready { shard, mut listeners, ticker, wake } = match result {
         Ok(ready) => ready,
         Err(error) => {
             let _ = started.send(Err(error));
@@ -150,10 +155,11 @@ async fn run(
         wake.wait().await;
         shard.begin_turn();
         shard.look_at_snapshot();
-        if draining.load(Ordering::Acquire) && !shard.is_draining() {
-            shard.start_draining();
-            listeners.iter().for_each(|listener| listener::end(listener, &shard));
-            shard.deadlines.expire_idle(shard.clock.tick());
+        let drains = drains.load(Ordering::Acquire);
+        if drains != SERVE && !shard.is_draining() {
+            shard.start_draining(drains == HAND_OVER);
+            // Those that are handed over are closed when the accept that is given up has returned.
+            listeners.drain(..).for_each(|listener| listener.stop());
             shard.pools.clear();
         }
     }
@@ -200,7 +206,7 @@ async fn tick(shard: Rc<Shard>, ticker: Event) {
             shard.pools.sweep(now);
         }
         shard.begin_tick();
-        if shard.is_draining() {
+        if shard.is_grace_over() {
             shard.deadlines.expire_idle(shard.clock.tick());
         }
     }

@@ -17,8 +17,6 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 /// Which directions of a connection [`shutdown`] ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
-    /// Reads return what is queued, then the end.
-    Read,
     /// The peer sees the end.
     Write,
     /// Both.
@@ -29,7 +27,6 @@ pub(super) enum Direction {
 /// connected socket any more is left as it is: the answer to that is on its way already.
 pub(super) fn shutdown(fd: RawFd, direction: Direction) {
     let how = match direction {
-        Direction::Read => libc::SHUT_RD,
         Direction::Write => libc::SHUT_WR,
         Direction::Both => libc::SHUT_RDWR,
     };

@@ -8,6 +8,7 @@ mod common;
 mod access_log;
 mod bodies;
 mod credentials;
+mod crowd;
 mod drain;
 mod errors;
 mod expect;
