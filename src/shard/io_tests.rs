@@ -559,7 +559,8 @@ fn an_accept_that_fails_is_tried_again() {
                 turn.pass().await;
             }
             assert!(!accepting.is_done());
-            shard.start_draining();
+            shard.start_draining(false);
+            ready.listeners[0].stop();
             accepting.await;
         });
     }

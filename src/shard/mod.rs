@@ -20,7 +20,7 @@ mod upstream;
 use std::{
     io as std_io,
     net::TcpListener as StdListener,
-    os::fd::OwnedFd,
+    os::fd::{OwnedFd, RawFd},
     rc::Rc,
     sync::{
         Arc,
@@ -60,6 +60,17 @@ pub fn give_way() {
 /// Raises the limit on open files as far as the process may, and returns it.
 pub fn raise_file_limit() -> usize {
     sys::raise_file_limit()
+}
+
+/// Takes over a descriptor that the process was started with: to be called once for each, before anything is opened
+/// that could have its number.
+pub fn adopt(fd: RawFd) -> std_io::Result<OwnedFd> {
+    sys::adopt(fd)
+}
+
+/// Microseconds of the monotonic clock.
+pub fn monotonic_micros() -> u64 {
+    sys::read_nanos() / 1000
 }
 
 /// What a shard needs to start.

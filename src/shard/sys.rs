@@ -214,6 +214,15 @@ pub(super) fn raise_file_limit() -> usize {
     usize::try_from(if done { limit.rlim_max } else { limit.rlim_cur }).unwrap_or(usize::MAX)
 }
 
+/// Takes over a descriptor that the process was started with, and keeps it out of programs that it starts itself.
+pub(super) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer; for a descriptor that is not open it returns EBADF.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, as was just seen, and whoever started the process says that it is passed to us: nothing
+    // that this process opened itself is named there.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// A second descriptor of the same connection, for reading and writing at the same time.
 pub(super) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointer; for a descriptor that is not open it returns EBADF.

@@ -30,5 +30,6 @@ mod timeouts;
 mod timeouts_upstream;
 mod top;
 mod tunnels;
+mod upgrade;
 mod upstreams;
 mod windows;
