@@ -24,6 +24,7 @@ mod reload_refused;
 mod revoke;
 mod routing;
 mod rules;
+mod service;
 mod slow_sides;
 mod telemetry;
 mod timeouts;
