@@ -194,7 +194,7 @@ impl Control {
         }
         drop(handover); // its sockets are the other process's now, or nobody's
         drop(queue); // whoever asks for something from here on is told that the gateway is ending
-        drain(&work.control, &mut signals, after).await;
+        drain(&mut work, &mut signals, after).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 use tracing::{error, info, warn};
 
-use super::{Publisher, Signals, Status, work::Inner};
+use super::{Publisher, Signals, Status, work::Work};
 
 /// How often it is looked whether callers are left while the gateway drains.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
@@ -22,7 +22,8 @@ pub(super) enum After {
 }
 
 /// Lets requests that are under way finish, within bounds.
-pub(super) async fn drain(control: &Inner, signals: &mut Signals, after: After) {
+pub(super) async fn drain(work: &mut Work, signals: &mut Signals, after: After) {
+    let control = &work.control;
     let server = &control.compiled.plan.server;
     let (delay, limit) = (server.drain_delay, server.drain_timeout);
     let publisher = &control.publisher;
@@ -43,17 +44,19 @@ pub(super) async fn drain(control: &Inner, signals: &mut Signals, after: After) 
     info!(connections = publisher.connections(), ?limit, "draining");
     let deadline = Instant::now() + limit;
     let mut look = interval(DRAIN_INTERVAL);
-    while publisher.connections() > 0 {
+    while work.control.publisher.connections() > 0 {
         tokio::select! {
             () = signals.end() => {
                 warn!("ended by a second signal");
                 break;
             }
             () = tokio::time::sleep_until(deadline) => {
-                warn!(connections = publisher.connections(), "the time to drain is over");
+                warn!(connections = work.control.publisher.connections(), "the time to drain is over");
                 break;
             }
-            _ = look.tick() => {}
+            _ = look.tick() => if after == After::Another {
+                work.follow_revocations();
+            }
         }
     }
     info!("ended");

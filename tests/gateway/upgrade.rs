@@ -4,11 +4,15 @@ use std::{fs, process::Command, thread};
 
 use crate::{
     both_drivers,
-    common::{Api, Config, Gateway, eventually},
+    common::{Api, Config, Gateway, KEY, config::digest, eventually, get},
     crowd::{Crowd, api},
 };
 
-both_drivers!(nobody_notices_a_replacement, a_successor_that_fails_changes_nothing);
+both_drivers!(
+    nobody_notices_a_replacement,
+    a_successor_that_fails_changes_nothing,
+    what_is_revoked_afterwards_is_refused_by_the_one_before,
+);
 
 /// The process that serves now; it ends before its gateway's log is read to the end.
 struct Serving(u32);
@@ -87,4 +91,26 @@ fn a_successor_that_fails_changes_nothing(driver: &str) {
     kept.still_served();
     assert_eq!(gateway.get("/crm/x").status, 200);
     assert_eq!(gateway.admin("/readyz").map(|answer| answer.status), Some(200));
+}
+
+/// The process before serves for a while what it had accepted: a revocation reaches it through the file.
+fn what_is_revoked_afterwards_is_refused_by_the_one_before(driver: &str) {
+    let (api, test) = crate::drain::waiting();
+    let config = Config { server: "data_dir = \"data\"\nshrink_limit = 100".into(), ..Config::to(&api) };
+    let gateway = Gateway::start(driver, &config);
+    let mut busy = gateway.connect();
+    busy.send(&get("/crm/slow"));
+    api.await_requests(1);
+    let mut kept = gateway.connect();
+    kept.still_served();
+    let mut serving = Serving(gateway.pid());
+    serving.replace(&gateway, 0);
+    let revoked = format!("{{\"sha256\":\"{}\"}}", digest(KEY));
+    assert_eq!(gateway.post("/revoke", &revoked).status, 200);
+    eventually("it follows", || gateway.log().contains("are followed"));
+    kept.send(&get("/crm/x"));
+    assert_eq!(kept.answer().status, 401, "the one before");
+    assert_eq!(gateway.get("/crm/x").status, 401, "the one after");
+    test.go();
+    assert_eq!(busy.answer().status, 200);
 }
