@@ -58,7 +58,7 @@ impl Crowd {
         let mut asked = number;
         while !self.over.load(Ordering::SeqCst) {
             asked += 1;
-            kept = kept.filter(|_| number % 3 > 0).and_then(open);
+            kept = kept.filter(|_| !number.is_multiple_of(3)).and_then(open);
             let is_new = kept.is_none();
             let Some(mut caller) = kept.take().or_else(|| self.connect()) else { return };
             caller.send(&get(if asked.is_multiple_of(5) { "/crm/slow" } else { "/crm/x" }));

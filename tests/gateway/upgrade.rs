@@ -97,7 +97,7 @@ fn a_successor_that_fails_changes_nothing(driver: &str) {
 fn what_is_revoked_afterwards_is_refused_by_the_one_before(driver: &str) {
     let (api, test) = crate::drain::waiting();
     let config = Config { server: "data_dir = \"data\"\nshrink_limit = 100".into(), ..Config::to(&api) };
-    let gateway = Gateway::start(driver, &config);
+    let mut gateway = Gateway::start(driver, &config);
     let mut busy = gateway.connect();
     busy.send(&get("/crm/slow"));
     api.await_requests(1);
@@ -113,4 +113,6 @@ fn what_is_revoked_afterwards_is_refused_by_the_one_before(driver: &str) {
     assert_eq!(gateway.get("/crm/x").status, 401, "the one after");
     test.go();
     assert_eq!(busy.answer().status, 200);
+    drop((busy, kept));
+    assert_eq!(gateway.exit().code(), Some(0), "the one before has drained");
 }
