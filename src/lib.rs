@@ -21,7 +21,7 @@
 //! | [`compile`] | `Plan` → [`snapshot::Snapshot`] |
 //! | [`explain`] | what operators ask of a decision: how it comes about, and whether it is as they assert |
 //! | [`store`] | what outlives the process and stands in no file of the operator's: revocations |
-//! | [`control`] | the control thread: reload, revocation, publishing, name resolution, signals, drain |
+//! | [`control`] | the control thread: reload, revocation, publishing, name resolution, signals, drain, upgrade |
 //! | [`shard`] | the data plane: one event loop for each core |
 //! | [`telemetry`] | what each shard counts and logs, and the totals |
 //! | [`admin`] | the admin listener |

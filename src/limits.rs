@@ -94,6 +94,8 @@ pub const WAITING_CROWD: usize = 128;
 pub const LOOK_TICKS: u32 = 10;
 /// Ticks for which an answer is still awaited for a caller that has ended its own side.
 pub const HALF_CLOSED_TICKS: u32 = 50;
+/// How long a kept connection may still bring a request when the gateway drains; its answer says that it is the last.
+pub const DRAIN_GRACE_MILLIS: u64 = 1_000;
 /// How long a connection whose end was announced is read, so that the answer is not lost to a reset.
 pub const LINGER_MILLIS: u64 = 2_000;
 /// Tunnels that are asked in one turn of a shard whether their keys still count: a look-up each, a few milliseconds.

@@ -1,5 +1,7 @@
 //! The composition root: the only file that connects the rooms to a running gateway.
 
+mod sockets;
+
 use std::{io, net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 use arc_swap::ArcSwap;
@@ -14,8 +16,8 @@ use crate::{
         plan::{Driver as PlannedDriver, LogSink, Plan},
     },
     control::{
-        Builder, Built, Control, Freer, Outcome, Publisher, ShardLink, Signals, Status, commands,
-        keep_revoked, measure, resolve_all,
+        Builder, Built, Control, Freer, Handover, Notifier, Outcome, Publisher, ReadyPipe, ShardLink,
+        Signals, Status, commands, keep_revoked, measure, resolve_all,
     },
     limits::SHARDS_MAX,
     shard::{self, Driver, Handle, Setup, give_way},
@@ -23,6 +25,8 @@ use crate::{
     store::Revocations,
     telemetry::{LogFile, LogWriter, Names, Ring, ShardCells, Sink, Telemetry},
 };
+
+use sockets::Inherited;
 
 /// Descriptors that are left for everything but callers and targets.
 const DESCRIPTORS_RESERVED: usize = 128;
@@ -80,8 +84,10 @@ pub fn run(start: Start, on_ready: impl FnOnce(&Running)) -> ExitCode {
     for diagnostic in &start.findings {
         warn!("{diagnostic}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.and_then(|runtime| runtime.block_on(start_and_run(start, on_ready)));
+    let result = Inherited::take().and_then(|inherited| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(start_and_run(start, inherited, on_ready))
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -91,8 +97,13 @@ pub fn run(start: Start, on_ready: impl FnOnce(&Running)) -> ExitCode {
     }
 }
 
-async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Result<()> {
+async fn start_and_run(
+    start: Start,
+    inherited: Inherited,
+    on_ready: impl FnOnce(&Running),
+) -> io::Result<()> {
     let signals = Signals::new()?;
+    let notifier = Notifier::from_environment(shard::monotonic_micros);
     let Start { compiled, findings, builder, watched } = start;
     let plan = &compiled.plan;
     let data_dir = plan.server.data_dir.as_deref();
@@ -102,7 +113,7 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
     let addresses = resolve_all(plan).await;
     let log = plan.access_log.as_ref().map(|log| open_log(&log.sink)).transpose()?;
     let first = compiled.snapshot(1, &addresses, &compiled.revoked(&revocations));
-    let started = Started::new(plan, first)?;
+    let started = Started::new(plan, first, inherited)?;
     let cells: Vec<Arc<ShardCells>> =
         started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
     let snapshots = Arc::clone(&started.snapshots);
@@ -118,15 +129,8 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
         info!(%address, "listening");
     }
     let (commands, queue) = commands();
-    let admin = match &plan.admin {
-        Some(admin) => {
-            let state = admin::State { status: Arc::clone(&status), commands };
-            Some(admin::serve(admin.address, state).await.map_err(|error| {
-                io::Error::new(error.kind(), format!("admin listener {}: {error}", admin.address))
-            })?)
-        }
-        None => None,
-    };
+    let state = admin::State { status: Arc::clone(&status), commands };
+    let (admin, admin_task) = started.admin.map(|socket| admin::serve(socket, state)).transpose()?.unzip();
     if let Some(address) = admin {
         info!(%address, "admin listening");
     }
@@ -140,6 +144,9 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
     }
     info!(generation = started.generation, shards, driver = %started.driver.word(), connections, "ready");
     on_ready(&Running { listeners: started.listeners, admin });
+    if let Some(ready) = started.ready {
+        ready.tell()?;
+    }
     let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
     let publisher = Publisher::new(started.snapshots, links);
     let control = Control {
@@ -153,6 +160,9 @@ async fn start_and_run(start: Start, on_ready: impl FnOnce(&Running)) -> io::Res
         status,
         commands: queue,
         findings,
+        handover: started.handover,
+        admin: admin_task,
+        notifier,
     };
     control.run(signals).await;
     if let Some(writer) = writer {
@@ -185,6 +195,10 @@ impl ShardLink for Handle {
     fn drain(&self) {
         Self::drain(self);
     }
+
+    fn hand_over(&self) {
+        Self::hand_over(self);
+    }
 }
 
 /// The shards, serving.
@@ -198,17 +212,22 @@ struct Started {
     handles: Vec<Handle>,
     /// One for each shard, if there is an access log.
     rings: Vec<Arc<Ring>>,
+    admin: Option<std::net::TcpListener>,
+    /// For the process that replaces this one.
+    handover: Handover,
+    /// Tells the process that this one replaces.
+    ready: Option<ReadyPipe>,
 }
 
 impl Started {
-    fn new(plan: &Plan, snapshot: Snapshot) -> io::Result<Self> {
+    fn new(plan: &Plan, snapshot: Snapshot, inherited: Inherited) -> io::Result<Self> {
         let generation = snapshot.generation;
         let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
         let driver = choose_driver(plan.server.driver)?;
         let cores = shard::cores();
         let count = plan.server.shards.unwrap_or(cores.len()).clamp(1, SHARDS_MAX.min(255));
         let connections_max = connections_of_a_shard(plan, count);
-        let (listeners, sockets) = bind(plan, count)?;
+        let bound = sockets::bind(plan, count, inherited)?;
         let mut boot = [0; 5];
         SystemRandom::new()
             .fill(&mut boot)
@@ -218,7 +237,7 @@ impl Started {
             .into_iter()
             .flat_map(|entries| (0..count).map(move |_| Arc::new(Ring::new(entries))))
             .collect();
-        let start = |(index, listeners): (usize, Vec<std::net::TcpListener>)| {
+        let start = |(index, listeners): (usize, Vec<(usize, std::net::TcpListener)>)| {
             shard::start(Setup {
                 index: u8::try_from(index).unwrap_or(u8::MAX),
                 // More shards than cores would fight for them: then the scheduler decides.
@@ -231,33 +250,20 @@ impl Started {
                 boot,
             })
         };
-        let handles = sockets.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
+        let handles = bound.of_shards.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
             snapshots,
             generation,
             driver,
             connections: connections_max * count,
-            listeners,
+            listeners: bound.addresses,
             handles,
             rings,
+            admin: bound.admin,
+            handover: bound.handover,
+            ready: bound.ready,
         })
     }
-}
-
-/// One list of sockets for each shard, and the addresses that they have.
-fn bind(plan: &Plan, shards: usize) -> io::Result<(Vec<SocketAddr>, Vec<Vec<std::net::TcpListener>>)> {
-    let mut of_shards: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for listener in &plan.listeners {
-        let sockets = shard::bind(listener.address, shards).map_err(|error| {
-            io::Error::new(error.kind(), format!("listener {}: {error}", listener.address))
-        })?;
-        addresses.extend(sockets.first().map(std::net::TcpListener::local_addr).transpose()?);
-        for (of_shard, socket) in of_shards.iter_mut().zip(sockets) {
-            of_shard.push(socket);
-        }
-    }
-    Ok((addresses, of_shards))
 }
 
 /// Each caller may need a connection to a target as well.

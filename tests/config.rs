@@ -91,6 +91,7 @@ fn a_small_file_has_the_documented_defaults() {
     assert_eq!(diagnostics, []);
     assert_eq!(plan.server.shards, None);
     assert_eq!(plan.server.driver, Driver::Auto);
+    assert_eq!(plan.server.drain_delay, Duration::ZERO);
     assert_eq!(plan.server.drain_timeout, Duration::from_secs(30));
     assert_eq!(plan.server.limits.head_bytes, 32 * 1024);
     assert_eq!(plan.listeners[0].address.to_string(), "127.0.0.1:8080");
@@ -273,7 +274,7 @@ fn every_mistake_has_its_place_and_its_remedy() {
         ),
         (
             "[server]\ntelemetry = \"x\"".to_owned(),
-            r#"k.toml:15:1: error: server.telemetry: unknown key; the keys here are include, data_dir, shrink_limit, shards, driver, drain_timeout, timeouts, limits"#,
+            r#"k.toml:15:1: error: server.telemetry: unknown key; the keys here are include, data_dir, shrink_limit, shards, driver, drain_delay, drain_timeout, timeouts, limits"#,
         ),
         (
             "[server]\ndriver = \"uring\"".to_owned(),

@@ -8,9 +8,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use common::{
     Api, Caller, Config, Exchange, Gateway, KEY, TOKEN, Then, beside_a_bystander, eventually, get,
-    message::latin,
-    pause, request,
-    wire::{End, Wire},
+    message::latin, pause, request, wire::End,
 };
 
 both_drivers!(

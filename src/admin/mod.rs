@@ -30,7 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::control::{Commands, Report, Status};
 
@@ -43,16 +43,17 @@ pub struct State {
     pub commands: Commands,
 }
 
-/// Serves the admin listener for ever; returns the address that it has.
+/// Serves the admin listener; returns the address that it has, and what makes it accept no more.
 ///
 /// # Errors
 ///
-/// The address cannot be listened at.
-pub async fn serve(address: SocketAddr, state: State) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).await?;
+/// The socket cannot be used.
+pub fn serve(socket: std::net::TcpListener, state: State) -> std::io::Result<(SocketAddr, AbortHandle)> {
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(socket)?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, routes(state)).await });
-    Ok(address)
+    let serving = tokio::spawn(async move { axum::serve(listener, routes(state)).await });
+    Ok((address, serving.abort_handle()))
 }
 
 fn routes(state: State) -> Router {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::plan::{Listener, Plan, Proxy, ProxyCredential, ProxyRoute};
+use super::plan::{Listener, Plan, Proxy, ProxyCredential, ProxyRoute, Server};
 
 /// Names of one sort that a line of the log shows.
 const NAMES_MAX: usize = 10;
@@ -41,7 +41,8 @@ pub fn difference(before: &Plan, after: &Plan) -> Difference {
         }
     }
     let (old, new) = (&before.server, &after.server);
-    if (old.timeouts, old.limits, old.drain_timeout) != (new.timeouts, new.limits, new.drain_timeout) {
+    let drain = |server: &Server| (server.drain_delay, server.drain_timeout);
+    if (old.timeouts, old.limits, drain(old)) != (new.timeouts, new.limits, drain(new)) {
         objects.push("server changed".to_owned());
     }
     Difference { objects, restart: restart(before, after) }

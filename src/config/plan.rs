@@ -46,6 +46,8 @@ pub struct Server {
     pub shards: Option<usize>,
     /// `driver`.
     pub driver: Driver,
+    /// `drain_delay`: how long callers are still accepted after SIGTERM, while `/readyz` sends them elsewhere.
+    pub drain_delay: Duration,
     /// `drain_timeout`: how long exchanges may go on after SIGTERM.
     pub drain_timeout: Duration,
     /// `[server.timeouts]`.

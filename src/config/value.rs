@@ -39,6 +39,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, Problem> {
     Ok(length)
 }
 
+/// A duration, or `"0s"`.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, Problem> {
+    if text == "0s" {
+        return Ok(Duration::ZERO);
+    }
+    duration(text)
+        .map_err(|problem| Problem { help: problem.help.map(|help| help + r#", or "0s""#), ..problem })
+}
+
 /// A duration, or `"none"`.
 pub(super) fn duration_or_none(text: &str) -> Result<Option<Duration>, Problem> {
     if text == "none" {

@@ -21,8 +21,10 @@ mod publish;
 mod reload;
 mod resolve;
 mod revoke;
+mod service;
 mod shards;
 mod status;
+mod upgrade;
 mod watch;
 mod work;
 
@@ -39,16 +41,19 @@ pub use measure::measure;
 pub use publish::{Publisher, ShardLink};
 pub use reload::{Builder, Built, Outcome};
 pub use resolve::{Resolver, resolve_all};
+pub use service::Notifier;
 pub use status::{Report, Status};
+pub use upgrade::{ADMIN, HANDED_OVER, Handover, READY, ReadyPipe};
 
 use certificates::ExpiryNotice;
-use shards::{StallWatch, drain};
+use shards::{After, StallWatch, drain};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
+    task::{AbortHandle, JoinHandle},
     time::interval,
 };
-use tracing::info;
+use tracing::{error, info};
+use upgrade::{Successor, started};
 use watch::Watch;
 pub use work::keep_revoked;
 use work::{Inner, Work};
@@ -84,6 +89,12 @@ pub struct Control {
     pub commands: CommandQueue,
     /// What was found when the configuration was loaded.
     pub findings: Vec<Diagnostic>,
+    /// What a successor gets.
+    pub handover: Handover,
+    /// Accepts for the admin listener.
+    pub admin: Option<AbortHandle>,
+    /// Tells the service manager.
+    pub notifier: Notifier,
 }
 
 type Building = JoinHandle<(Built, Option<Addresses>)>;
@@ -93,6 +104,9 @@ impl Control {
     pub async fn run(self, mut signals: Signals) {
         let Self { compiled, mut builder, mut watched, publisher, addresses, revocations, .. } = self;
         let (freer, status, mut queue, findings) = (self.freer, self.status, self.commands, self.findings);
+        let (handover, admin, mut notifier) = (self.handover, self.admin, self.notifier);
+        let mut successor: Option<Successor> = None;
+        let mut upgrade_wanted = false;
         let mut resolver = Resolver::new(&compiled.plan);
         let mut care = interval(CARE_INTERVAL);
         let mut stalls = StallWatch::default();
@@ -108,18 +122,34 @@ impl Control {
         let inner = Inner { compiled, publisher, addresses, revocations, revoked, status, findings };
         let mut work = Work::new(inner);
         let mut building: Option<Building> = None;
-        loop {
-            if building.is_none() && !work.wanted.is_empty() {
+        notifier.ready();
+        let after = loop {
+            if upgrade_wanted && building.is_none() && successor.is_none() {
+                upgrade_wanted = false;
+                successor = begin_upgrade(&handover);
+            }
+            // Nothing changes while a successor starts: it may have read already what is changed here.
+            if building.is_none() && successor.is_none() && !work.wanted.is_empty() {
                 building = work.begin_build(&mut builder);
+                notifier.reloading();
             }
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
-                    Asked::End => break,
+                    Asked::End => break After::Nobody,
+                    Asked::Upgrade => upgrade_wanted = true,
                     Asked::Reload if builder.is_some() || building.is_some() => work.want("signal", false, None),
                     Asked::Reload => info!("there is no file to load again"),
                 },
-                Some(command) = queue.recv() => work.command(command, builder.is_some() || building.is_some()).await,
+                served = started(&mut successor) => match served {
+                    Ok(pid) => {
+                        info!(pid, "another process serves from here on");
+                        notifier.handed_over(pid);
+                        break After::Another;
+                    }
+                    Err(why) => error!("the upgrade failed, and this process goes on as before: {why}"),
+                },
+                Some(command) = queue.recv(), if successor.is_none() => work.command(command, builder.is_some() || building.is_some()).await,
                 () = work.next_confirmation() => work.confirm(),
                 (built, addresses) = finished(&mut building) => {
                     let seen: HashMap<PathBuf, Stamp> = built.builder.seen().clone();
@@ -139,6 +169,7 @@ impl Control {
                         resolver = Resolver::new(&work.control.compiled.plan);
                     }
                     freer.free(before);
+                    notifier.ready();
                 }
                 () = watch.settled() => work.want("file", false, None),
                 changed = resolver.next_change(&work.control.compiled.plan, &work.control.addresses) => {
@@ -148,14 +179,41 @@ impl Control {
                 }
                 _ = care.tick() => {
                     freer.free(work.control.publisher.collect());
-                    work.keep_what_is_owed();
+                    if successor.is_none() {
+                        work.keep_what_is_owed();
+                    }
                     expiry.look(work.control.compiled.certificates());
                     stalls.look(&work.control.publisher, &work.control.status);
+                    if work.control.status.is_ready() {
+                        notifier.alive();
+                    }
                 }
             }
+        };
+        match after {
+            After::Nobody => notifier.stopping(),
+            After::Another => admin.iter().for_each(AbortHandle::abort),
         }
+        if let Some(successor) = successor {
+            successor.end();
+        }
+        drop(handover); // its sockets are the other process's now, or nobody's
         drop(queue); // whoever asks for something from here on is told that the gateway is ending
-        drain(&work.control, &mut signals).await;
+        drain(&mut work, &mut signals, after).await;
+    }
+}
+
+/// Starts a successor, or says why not.
+fn begin_upgrade(handover: &Handover) -> Option<Successor> {
+    match handover.start() {
+        Ok(successor) => {
+            info!(pid = successor.pid(), "a successor starts");
+            Some(successor)
+        }
+        Err(error) => {
+            error!("the upgrade failed, and this process goes on as before: {error}");
+            None
+        }
     }
 }
 
@@ -184,6 +242,7 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    replace: Signal,
     /// A file at the limit of its size is an error of the write; without a handler it would end the process.
     _file_too_large: Signal,
 }
@@ -195,16 +254,18 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            replace: signal(SignalKind::user_defined2())?,
             _file_too_large: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 
     async fn next(&mut self) -> Asked {
-        let Self { terminate, interrupt, hangup, .. } = self;
+        let Self { terminate, interrupt, hangup, replace, .. } = self;
         tokio::select! {
             _ = terminate.recv() => Asked::End,
             _ = interrupt.recv() => Asked::End,
             _ = hangup.recv() => Asked::Reload,
+            _ = replace.recv() => Asked::Upgrade,
         }
     }
 
@@ -218,4 +279,5 @@ impl Signals {
 enum Asked {
     End,
     Reload,
+    Upgrade,
 }

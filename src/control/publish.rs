@@ -21,6 +21,8 @@ pub trait ShardLink: Send {
     fn wake(&self);
     /// Makes it accept no more callers.
     fn drain(&self);
+    /// The same, while another process accepts them from the same sockets.
+    fn hand_over(&self);
 }
 
 /// The current snapshot, those that are on their way out, and the shards.
@@ -68,6 +70,11 @@ impl Publisher {
         self.shards.iter().for_each(|shard| shard.drain());
     }
 
+    /// Makes every shard drain and leave its sockets to another process.
+    pub fn hand_over(&self) {
+        self.shards.iter().for_each(|shard| shard.hand_over());
+    }
+
     /// Callers that are connected.
     pub fn connections(&self) -> u64 {
         self.totals().connections
@@ -105,6 +112,7 @@ mod tests {
         }
         fn wake(&self) {}
         fn drain(&self) {}
+        fn hand_over(&self) {}
     }
 
     #[test]

@@ -5,33 +5,58 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 use tracing::{error, info, warn};
 
-use super::{Publisher, Signals, Status, work::Inner};
+use super::{Publisher, Signals, Status, work::Work};
 
 /// How often it is looked whether callers are left while the gateway drains.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a shard's loop may stand still before that is an error: deadlines come ten times a second.
 const STALL_LIMIT: Duration = Duration::from_secs(5);
 
+/// Who serves callers when this process does not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// Nobody: whoever balances load is told first.
+    Nobody,
+    /// Another process, from the same sockets.
+    Another,
+}
+
 /// Lets requests that are under way finish, within bounds.
-pub(super) async fn drain(control: &Inner, signals: &mut Signals) {
-    let limit = control.compiled.plan.server.drain_timeout;
+pub(super) async fn drain(work: &mut Work, signals: &mut Signals, after: After) {
+    let control = &work.control;
+    let server = &control.compiled.plan.server;
+    let (delay, limit) = (server.drain_delay, server.drain_timeout);
     let publisher = &control.publisher;
-    info!(connections = publisher.connections(), limit = ?limit, "draining");
     control.status.set_draining();
-    publisher.drain();
+    match after {
+        After::Nobody => {
+            if !delay.is_zero() {
+                info!(?delay, "not ready any more; callers are still accepted");
+                tokio::select! {
+                    () = signals.end() => warn!("a second signal ends the delay"),
+                    () = tokio::time::sleep(delay) => {}
+                }
+            }
+            publisher.drain();
+        }
+        After::Another => publisher.hand_over(),
+    }
+    info!(connections = publisher.connections(), ?limit, "draining");
     let deadline = Instant::now() + limit;
     let mut look = interval(DRAIN_INTERVAL);
-    while publisher.connections() > 0 {
+    while work.control.publisher.connections() > 0 {
         tokio::select! {
             () = signals.end() => {
                 warn!("ended by a second signal");
                 break;
             }
             () = tokio::time::sleep_until(deadline) => {
-                warn!(connections = publisher.connections(), "the time to drain is over");
+                warn!(connections = work.control.publisher.connections(), "the time to drain is over");
                 break;
             }
-            _ = look.tick() => {}
+            _ = look.tick() => if after == After::Another {
+                work.follow_revocations();
+            }
         }
     }
     info!("ended");

@@ -301,6 +301,19 @@ impl Work {
         }
     }
 
+    /// Refuses what the process that took over was told to refuse, for as long as this one still serves anybody.
+    pub(super) fn follow_revocations(&mut self) {
+        match self.control.revocations.follow() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.control.revoked = self.control.compiled.revoked(&self.control.revocations);
+                let generation = self.publish();
+                info!(generation, "revocations of the process that took over are followed");
+            }
+            Err(error) => error!(%error, "revocations of the process that took over cannot be read"),
+        }
+    }
+
     fn when_served(&mut self, generation: u64, answer: impl FnOnce(bool) + Send + 'static) {
         let deadline = Instant::now() + CONFIRM_LIMIT;
         self.confirmations.push(Confirmation { generation, deadline, answer: Box::new(answer) });

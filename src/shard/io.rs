@@ -7,7 +7,8 @@
 //! * its own choice of driver does not try the flags that are asked for: [`run`] has its own ladder;
 //! * a dropped read loses bytes on a ring: a read is ended by [`Canceller::cancel`] and then awaited, or by
 //!   ending the connection;
-//! * a dropped accept loses a connection: a listener's one task accepts until the listener is ended;
+//! * a dropped accept loses a connection: a listener's one task accepts until [`Listener::stop`] gives the accept
+//!   up, and awaits what comes of that;
 //! * accepted descriptors would be inherited by other programs: `Listener::accept` closes that;
 //! * a task that wakes itself starves the others and the timers: nothing here does, and [`super::state`] has a
 //!   way to wait for the next turn;
@@ -113,7 +114,13 @@ pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
 }
 
 /// A listening socket.
-pub(super) struct Listener(TcpListener);
+pub(super) struct Listener {
+    socket: TcpListener,
+    canceller: Canceller,
+    stopped: Cell<bool>,
+    /// Whoever waits for [`Listener::stop`] beside a connection.
+    waker: Cell<Option<Waker>>,
+}
 
 impl Listener {
     /// Takes over a socket that listens already.
@@ -121,18 +128,62 @@ impl Listener {
         if is_epoll() {
             socket.set_nonblocking(true)?;
         }
-        Ok(Self(TcpListener::from_std(socket)?))
+        Ok(Self {
+            socket: TcpListener::from_std(socket)?,
+            canceller: Canceller::default(),
+            stopped: Cell::new(false),
+            waker: Cell::new(None),
+        })
     }
 
-    /// The next connection. Never drop this future while the listener is wanted.
+    /// The next connection, or an error once the listener is stopped. Never drop this future.
     pub(super) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, peer) = self.0.accept().await?;
-        sys::close_on_exec(stream.as_raw_fd());
-        Ok((Stream(stream), peer))
+        loop {
+            if self.is_stopped() {
+                return Err(io::Error::from_raw_os_error(libc::ECANCELED));
+            }
+            let handle = self.canceller.0.borrow().handle();
+            match self.socket.cancelable_accept(handle).await {
+                Ok((stream, peer)) => {
+                    sys::close_on_exec(stream.as_raw_fd());
+                    return Ok((Stream(stream), peer));
+                }
+                // A process that shares the socket may want that nobody waits in an accept: a ring obeys.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until a connection is there or the listener is stopped. What is dropped takes no connection.
+    async fn readable(&self) {
+        let mut readable = std::pin::pin!(self.socket.readable(false));
+        poll_fn(|context| {
+            self.waker.set(Some(context.waker().clone()));
+            match readable.as_mut().poll(context) {
+                Poll::Pending if !self.is_stopped() => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        })
+        .await;
+    }
+
+    /// Gives the accept up that is under way. If a connection comes in that moment, it is accepted all the same. The
+    /// socket goes on listening.
+    pub(super) fn stop(&self) {
+        self.stopped.set(true);
+        self.canceller.cancel();
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.get()
     }
 
     pub(super) fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.socket.as_raw_fd()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
         state::Shard,
         sys::{self, Peer},
         tick,
-        timer::{Deadlines, OnExpiry},
+        timer::{Deadlines, OnExpiry, until},
     },
     telemetry::ShardCells,
 };
@@ -264,7 +264,7 @@ fn an_armed_read_sees_what_arrives_unasked() {
 #[test]
 fn a_deadline_ends_a_read_in_every_way_it_can() {
     for driver in drivers() {
-        for on_expiry in [OnExpiry::EndIdle, OnExpiry::EndBoth] {
+        for on_expiry in [OnExpiry::CancelRead, OnExpiry::EndBoth] {
             let (ended, heard) = on(driver, async move || {
                 let (mut stream, peer) = pair();
                 let deadlines = Rc::<Deadlines>::default();
@@ -273,7 +273,8 @@ fn a_deadline_ends_a_read_in_every_way_it_can() {
                 let turn = Turn;
                 let read = Task::spawn(async move {
                     let mut buffer = Buffer::take(Class::Small);
-                    let ended = !matches!(stream.read(&mut buffer).await, Ok(count) if count > 0);
+                    let read = stream.read_cancellable(&mut buffer, deadline.canceller());
+                    let ended = !matches!(read.await, Ok(count) if count > 0);
                     let mut answer = Buffer::take(Class::Small);
                     assert!(answer.append(b"408"));
                     let _ = stream.write_all(&mut answer).await;
@@ -345,12 +346,9 @@ fn a_deadline_ends_a_wait_for_readability() {
             let (stream, _peer) = pair();
             let deadlines = Rc::<Deadlines>::default();
             let deadline = deadlines.register(stream.fd());
-            deadline.arm(1, OnExpiry::EndIdle);
+            deadline.arm(1, OnExpiry::WakeIdle);
             let turn = Turn;
-            let rest = Task::spawn(async move {
-                let _ = stream.readable().await;
-                deadline.expired()
-            });
+            let rest = Task::spawn(async move { until(&deadline, stream.readable()).await.is_none() });
             turn.pass().await;
             deadlines.expire_idle(1);
             assert!(rest.await);
@@ -466,7 +464,7 @@ fn accepting_keeps_every_connection_while_timers_fire() {
             let (socket, address) = listening();
             let ready = prepare(vec![socket]);
             let (shard, ticks) = (ready.shard, Rc::new(Cell::new(0)));
-            spawn(listener::accept_all(Rc::clone(&ready.listeners[0]), 0, Rc::clone(&shard)));
+            spawn(listener::accept_all(Rc::clone(&ready.listeners[0].1), 0, Rc::clone(&shard)));
             spawn(begin_ticks(Rc::clone(&shard), Duration::from_millis(1), Rc::clone(&ticks)));
             let (answers, answered) = mpsc::channel();
             thread::spawn(move || {
@@ -521,14 +519,14 @@ fn ending_a_listener_ends_its_accept_and_serves_who_waits() {
         on(driver, async || {
             let (socket, address) = listening();
             let (ready, turn) = (prepare(vec![socket]), Turn);
-            let (shard, listener) = (ready.shard, Rc::clone(&ready.listeners[0]));
+            let (shard, listener) = (ready.shard, Rc::clone(&ready.listeners[0].1));
             let accepting = Task::spawn(listener::accept_all(Rc::clone(&listener), 0, Rc::clone(&shard)));
             turn.pass().await;
             // No turn passes from here on: they wait at the socket when the listener ends.
             let callers: Vec<_> =
                 (0..WAITING).map(|_| StdStream::connect(address).expect("it listens")).collect();
-            shard.start_draining();
-            listener::end(&listener, 0, &shard);
+            shard.start_draining(false);
+            listener.stop();
             accepting.await;
             for _ in 0..10 {
                 turn.pass().await;
@@ -554,7 +552,7 @@ fn an_accept_that_fails_is_tried_again() {
             let shard = Rc::clone(&ready.shard);
             spawn(tick(Rc::clone(&shard), ready.ticker));
             let accepting =
-                Task::spawn(listener::accept_all(Rc::clone(&ready.listeners[0]), 0, Rc::clone(&shard)));
+                Task::spawn(listener::accept_all(Rc::clone(&ready.listeners[0].1), 0, Rc::clone(&shard)));
             let turn = Turn;
             turn.pass().await;
             // Ended by somebody else while nobody drains: from here on each accept fails.
@@ -564,7 +562,8 @@ fn an_accept_that_fails_is_tried_again() {
                 turn.pass().await;
             }
             assert!(!accepting.is_done());
-            shard.start_draining();
+            shard.start_draining(false);
+            ready.listeners[0].1.stop();
             accepting.await;
         });
     }
@@ -970,7 +969,7 @@ fn prepare(listeners: Vec<StdListener>) -> shard::Ready {
         index: 0,
         core: None,
         driver: Driver::Epoll, // `prepare` does not look at it
-        listeners,
+        listeners: listeners.into_iter().enumerate().collect(),
         snapshots: Arc::new(ArcSwap::from_pointee(snapshot)),
         connections_max: 1000,
         ring: None,

@@ -43,16 +43,19 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<StdListener>> {
     Ok(sockets)
 }
 
-/// Accepts and serves until the shard drains. The accept in flight is never given up: ending the listener ends
-/// it.
+/// Accepts and serves until the listener is stopped. The accept in flight is never dropped: what comes of it is
+/// served, also in the moment when it is given up.
 pub(super) async fn accept_all(listener: Rc<Listener>, number: usize, shard: Rc<Shard>) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => admit(&shard, number, Stream::plain(socket), peer),
-            Err(_) if shard.is_draining() => return,
+            Err(_) if listener.is_stopped() => break,
             // Out of descriptors, or the caller was gone already: nothing is lost by a moment's wait.
             Err(_) => shard.next_tick().await,
         }
+    }
+    if shard.is_last_to_listen() {
+        end(&listener, number, &shard);
     }
 }
 
@@ -84,7 +87,7 @@ async fn refuse(shard: Rc<Shard>, mut stream: Stream, peer: SocketAddr) {
 }
 
 /// Serves the callers that wait at a listener already, then ends it: closing it would reset them.
-pub(super) fn end(listener: &Listener, number: usize, shard: &Rc<Shard>) {
+fn end(listener: &Listener, number: usize, shard: &Rc<Shard>) {
     sys::set_nonblocking(listener.fd());
     while let Some(descriptor) = sys::accept_waiting(listener.fd()) {
         let Ok(stream) = Stream::from_descriptor(descriptor) else { continue };

@@ -23,11 +23,11 @@ mod upstream;
 use std::{
     io as std_io,
     net::TcpListener as StdListener,
-    os::fd::OwnedFd,
+    os::fd::{OwnedFd, RawFd},
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
         mpsc,
     },
     time::Duration,
@@ -65,6 +65,17 @@ pub fn raise_file_limit() -> usize {
     sys::raise_file_limit()
 }
 
+/// Takes over a descriptor that the process was started with: to be called once for each, before anything is opened
+/// that could have its number.
+pub fn adopt(fd: RawFd) -> std_io::Result<OwnedFd> {
+    sys::adopt(fd)
+}
+
+/// Microseconds of the monotonic clock.
+pub fn monotonic_micros() -> u64 {
+    sys::read_nanos() / 1000
+}
+
 /// What a shard needs to start.
 pub struct Setup {
     /// Its position among the shards.
@@ -73,8 +84,8 @@ pub struct Setup {
     pub core: Option<usize>,
     /// How it talks to the kernel.
     pub driver: Driver,
-    /// Its own listening sockets.
-    pub listeners: Vec<StdListener>,
+    /// Its own listening sockets, each with the position of its listener in the configuration.
+    pub listeners: Vec<(usize, StdListener)>,
     /// Where the current snapshot is found.
     pub snapshots: Arc<ArcSwap<Snapshot>>,
     /// Callers that it serves at a time.
@@ -90,8 +101,13 @@ pub struct Handle {
     /// Its counters.
     pub cells: Arc<ShardCells>,
     wake: OwnedFd,
-    draining: Arc<AtomicBool>,
+    drains: Arc<AtomicU8>,
 }
+
+/// What a shard is told to do about its end: [`Handle::drain`] and [`Handle::hand_over`].
+const SERVE: u8 = 0;
+const DRAIN: u8 = 1;
+const HAND_OVER: u8 = 2;
 
 impl Handle {
     /// Makes the shard look at the snapshot and at whether it drains.
@@ -101,7 +117,13 @@ impl Handle {
 
     /// Makes the shard accept no more callers and end connections as they fall idle.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.drains.store(DRAIN, Ordering::Release);
+        self.wake();
+    }
+
+    /// The same, for listening sockets that another process serves from now on: callers that wait at them are its.
+    pub fn hand_over(&self) {
+        self.drains.store(HAND_OVER, Ordering::Release);
         self.wake();
     }
 }
@@ -109,15 +131,15 @@ impl Handle {
 /// Starts a shard on a thread of its own and waits until it accepts callers.
 pub fn start(setup: Setup) -> std_io::Result<Handle> {
     let wake = sys::event()?;
-    let handle = Handle { cells: Arc::default(), wake: wake.try_clone()?, draining: Arc::default() };
-    let (cells, draining) = (Arc::clone(&handle.cells), Arc::clone(&handle.draining));
+    let handle = Handle { cells: Arc::default(), wake: wake.try_clone()?, drains: Arc::default() };
+    let (cells, drains) = (Arc::clone(&handle.cells), Arc::clone(&handle.drains));
     let (started, ready) = mpsc::sync_channel(1);
     std::thread::Builder::new().name(format!("shard-{}", setup.index)).spawn(move || {
         if let Some(core) = setup.core {
             let _ = sys::pin_to_core(core); // an unpinned shard serves as well
         }
         let failed = started.clone();
-        if let Err(error) = io::run(setup.driver, run(setup, cells, draining, wake, started)) {
+        if let Err(error) = io::run(setup.driver, run(setup, cells, drains, wake, started)) {
             let _ = failed.send(Err(error));
         }
     })?;
@@ -128,23 +150,17 @@ pub fn start(setup: Setup) -> std_io::Result<Handle> {
 type Started = mpsc::SyncSender<std_io::Result<()>>;
 
 /// A shard's main task: starts the others, then waits for the control plane for ever.
-async fn run(
-    setup: Setup,
-    cells: Arc<ShardCells>,
-    draining: Arc<AtomicBool>,
-    wake: OwnedFd,
-    started: Started,
-) {
+async fn run(setup: Setup, cells: Arc<ShardCells>, drains: Arc<AtomicU8>, wake: OwnedFd, started: Started) {
     let result = prepare(setup, cells, wake);
-    let Ready { shard, listeners, ticker, wake } = match result {
+    let Ready { shard, mut listeners, ticker, wake } = match result {
         Ok(ready) => ready,
         Err(error) => {
             let _ = started.send(Err(error));
             return;
         }
     };
-    for (number, listener) in listeners.iter().enumerate() {
-        spawn(listener::accept_all(Rc::clone(listener), number, Rc::clone(&shard)));
+    for (number, listener) in &listeners {
+        spawn(listener::accept_all(Rc::clone(listener), *number, Rc::clone(&shard)));
     }
     spawn(tick(Rc::clone(&shard), ticker));
     shard.look_at_snapshot();
@@ -153,10 +169,11 @@ async fn run(
         wake.wait().await;
         shard.begin_turn();
         shard.look_at_snapshot();
-        if draining.load(Ordering::Acquire) && !shard.is_draining() {
-            shard.start_draining();
-            listeners.iter().enumerate().for_each(|(number, one)| listener::end(one, number, &shard));
-            shard.deadlines.expire_idle(shard.clock.tick());
+        let drains = drains.load(Ordering::Acquire);
+        if drains != SERVE && !shard.is_draining() {
+            shard.start_draining(drains == HAND_OVER);
+            // Those that are handed over are closed when the accept that is given up has returned.
+            listeners.drain(..).for_each(|(_, listener)| listener.stop());
             shard.pools.clear();
         }
     }
@@ -164,7 +181,7 @@ async fn run(
 
 struct Ready {
     shard: Rc<Shard>,
-    listeners: Vec<Rc<Listener>>,
+    listeners: Vec<(usize, Rc<Listener>)>,
     ticker: Event,
     wake: Event,
 }
@@ -179,7 +196,8 @@ fn prepare(setup: Setup, cells: Arc<ShardCells>, wake: OwnedFd) -> std_io::Resul
         connections_max: setup.connections_max,
         wake: wake.try_clone()?,
     });
-    let listeners = setup.listeners.into_iter().map(|one| Listener::from_socket(one).map(Rc::new));
+    let listener = |(number, socket)| Ok((number, Rc::new(Listener::from_socket(socket)?)));
+    let listeners = setup.listeners.into_iter().map(listener);
     Ok(Ready {
         shard,
         listeners: listeners.collect::<std_io::Result<_>>()?,
@@ -203,7 +221,7 @@ async fn tick(shard: Rc<Shard>, ticker: Event) {
             shard.pools.sweep(now);
         }
         shard.begin_tick();
-        if shard.is_draining() {
+        if shard.is_grace_over() {
             shard.deadlines.expire_idle(shard.clock.tick());
         }
     }

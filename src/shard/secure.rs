@@ -101,7 +101,7 @@ async fn shake(
                     handshake.to_send().clear();
                 }
             }
-            Step::Failed(_) => {
+            Step::Failed => {
                 let _ = socket.write_all(handshake.to_send()).await;
                 socket.end_writing();
                 return Err(Broken::Refused);

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     limits::{
-        BUFFER_LARGE_BYTES, HANDSHAKES_PER_TURN_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS,
+        BUFFER_LARGE_BYTES, DRAIN_GRACE_MILLIS, HANDSHAKES_PER_TURN_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS,
         IDLE_BUFFER_TICKS_CROWDED, PIECES_PER_TURN_MAX, REFUSALS_MAX, WAITING_CROWD,
     },
     policy::{Grant, RuleMemory},
@@ -67,7 +67,7 @@ pub(super) struct Shard {
     date: Cell<[u8; DATE_BYTES]>,
     date_second: Cell<i64>,
     ids: RequestIds,
-    draining: Cell<bool>,
+    draining: Cell<Option<Draining>>,
     connections: Cell<usize>,
     waiting: Cell<usize>,
     refusals: Cell<usize>,
@@ -77,6 +77,15 @@ pub(super) struct Shard {
     turns: RefCell<Vec<Waker>>,
     ticks: RefCell<Vec<Waker>>,
     wake: OwnedFd,
+}
+
+/// How a shard comes to its end.
+#[derive(Debug, Clone, Copy)]
+struct Draining {
+    /// Until then a request may still come on a connection that was kept.
+    grace_until: Ticks,
+    /// Another process accepts from the same sockets.
+    handed_over: bool,
 }
 
 /// What a shard is made of.
@@ -112,7 +121,7 @@ impl Shard {
             date: Cell::new([b' '; DATE_BYTES]),
             date_second: Cell::new(i64::MIN),
             ids: RequestIds { boot: parts.boot, shard: parts.index, next: Cell::new(0) },
-            draining: Cell::new(false),
+            draining: Cell::new(None),
             connections: Cell::new(0),
             waiting: Cell::new(0),
             refusals: Cell::new(0),
@@ -211,11 +220,22 @@ impl Shard {
 
     /// Whether no more requests than those under way are wanted.
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.draining.get().is_some()
     }
 
-    pub(super) fn start_draining(&self) {
-        self.draining.set(true);
+    pub(super) fn start_draining(&self, handed_over: bool) {
+        let grace_until = self.in_millis(DRAIN_GRACE_MILLIS);
+        self.draining.set(Some(Draining { grace_until, handed_over }));
+    }
+
+    /// Whether nobody else accepts callers from the sockets that this shard listened at.
+    pub(super) fn is_last_to_listen(&self) -> bool {
+        self.draining.get().is_some_and(|draining| !draining.handed_over)
+    }
+
+    /// Whether connections that merely wait for a request are to end.
+    pub(super) fn is_grace_over(&self) -> bool {
+        self.draining.get().is_some_and(|draining| self.clock.tick() >= draining.grace_until)
     }
 
     /// Counts a caller in, unless there are too many.

@@ -17,8 +17,6 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 /// Which directions of a connection [`shutdown`] ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
-    /// Reads return what is queued, then the end.
-    Read,
     /// The peer sees the end.
     Write,
     /// Both.
@@ -29,7 +27,6 @@ pub(super) enum Direction {
 /// connected socket any more is left as it is: the answer to that is on its way already.
 pub(super) fn shutdown(fd: RawFd, direction: Direction) {
     let how = match direction {
-        Direction::Read => libc::SHUT_RD,
         Direction::Write => libc::SHUT_WR,
         Direction::Both => libc::SHUT_RDWR,
     };
@@ -222,6 +219,15 @@ pub(super) fn raise_file_limit() -> usize {
     // SAFETY: the pointer is to a value that outlives the call.
     let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0;
     usize::try_from(if done { limit.rlim_max } else { limit.rlim_cur }).unwrap_or(usize::MAX)
+}
+
+/// Takes over a descriptor that the process was started with, and keeps it out of programs that it starts itself.
+pub(super) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer; for a descriptor that is not open it returns EBADF.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, as was just seen, and whoever started the process says that it is passed to us: nothing
+    // that this process opened itself is named there.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A second descriptor of the same connection, for reading and writing at the same time.

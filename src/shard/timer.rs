@@ -5,8 +5,8 @@
 //! timer wheel's moving of entries at every phase of every request would be.
 //!
 //! What a deadline does is chosen when it is armed, so that no read or write needs a second future beside it:
-//! it ends the connection's reading or both its directions (the operation in flight then completes), gives
-//! up the read in flight, or wakes a task.
+//! it ends both directions of the connection (the operation in flight then completes), gives up the read in
+//! flight, or wakes a task.
 
 use std::{
     cell::{Cell, RefCell},
@@ -29,8 +29,8 @@ const NEVER: Ticks = Ticks::MAX;
 /// What happens when a deadline falls due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnExpiry {
-    /// Reading ends because the connection was not used; it is also ended early when the shard drains.
-    EndIdle,
+    /// The waiting task looks for itself, because the connection was not used; it is woken early when the shard drains.
+    WakeIdle,
     /// Both directions end.
     EndBoth,
     /// Both directions end; before that, now and then, it is seen whether somebody still waits for what comes.
@@ -94,10 +94,9 @@ impl Entry {
         }
         self.expired.set(true);
         match self.on_expiry.get() {
-            OnExpiry::EndIdle => sys::shutdown(self.fd, Direction::Read),
             OnExpiry::EndBoth | OnExpiry::EndBothUnlessWanted => sys::shutdown(self.fd, Direction::Both),
             OnExpiry::CancelRead => self.canceller.cancel(),
-            OnExpiry::Wake => {
+            OnExpiry::Wake | OnExpiry::WakeIdle => {
                 if let Some(waker) = self.waker.borrow_mut().take() {
                     waker.wake();
                 }
@@ -141,9 +140,9 @@ impl Deadlines {
         self.expire_where(now, |due, _| due <= now);
     }
 
-    /// Ends every connection that merely waits to be used.
+    /// Wakes every connection that merely waits to be used.
     pub(super) fn expire_idle(&self, now: Ticks) {
-        self.expire_where(now, |due, entry| due != NEVER && entry.on_expiry.get() == OnExpiry::EndIdle);
+        self.expire_where(now, |due, entry| due != NEVER && entry.on_expiry.get() == OnExpiry::WakeIdle);
     }
 
     fn expire_where(&self, now: Ticks, is_due: impl Fn(Ticks, &Entry) -> bool) {
@@ -213,7 +212,7 @@ impl Drop for Deadline {
     }
 }
 
-/// Awaits `future` until `deadline`, armed with [`OnExpiry::Wake`], falls due; `None` then, and the future
+/// Awaits `future` until `deadline`, armed to wake, falls due; `None` then, and the future
 /// is dropped: only for operations whose result nobody misses.
 pub(super) async fn until<F: Future>(deadline: &Deadline, future: F) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);

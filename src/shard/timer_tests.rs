@@ -80,7 +80,7 @@ fn a_slot_is_used_again_and_keeps_nothing() {
     let table = Rc::<Deadlines>::default();
     let first = table.register(NOTHING);
     let second = table.register(NOTHING);
-    first.arm(3, OnExpiry::EndIdle);
+    first.arm(3, OnExpiry::WakeIdle);
     second.arm(3, OnExpiry::Wake);
     drop(first);
     let third = table.register(NOTHING);
@@ -113,14 +113,14 @@ fn a_dropped_deadline_does_not_touch_its_descriptor() {
 #[test]
 fn a_drain_ends_those_that_merely_wait_and_nobody_else() {
     let table = Rc::<Deadlines>::default();
-    let ways = [OnExpiry::EndIdle, OnExpiry::EndBoth, OnExpiry::CancelRead, OnExpiry::Wake];
+    let ways = [OnExpiry::WakeIdle, OnExpiry::EndBoth, OnExpiry::CancelRead, OnExpiry::Wake];
     let deadlines = ways.map(|on_expiry| {
         let deadline = table.register(NOTHING);
         deadline.arm(1000, on_expiry);
         deadline
     });
     let disarmed = table.register(NOTHING);
-    disarmed.arm(1000, OnExpiry::EndIdle);
+    disarmed.arm(1000, OnExpiry::WakeIdle);
     disarmed.disarm();
     table.expire_idle(1);
     assert_eq!(deadlines.each_ref().map(|deadline| deadline.expired()), [true, false, false, false]);

@@ -192,6 +192,24 @@ impl Revocations {
         self.file.is_some()
     }
 
+    /// Takes what another process has kept in the same file since this one last read or wrote; says whether there was
+    /// anything.
+    ///
+    /// # Errors
+    ///
+    /// The file or a line cannot be read.
+    pub fn follow(&mut self) -> io::Result<bool> {
+        let Some(kept) = &mut self.file else { return Ok(false) };
+        let mut text = Vec::new();
+        kept.file.read_to_end(&mut text)?; // from behind what was read or written last
+        let path = kept.path.clone();
+        let whole = self.take(&text, &path)?;
+        if let (Some(kept), Ok(rest)) = (&mut self.file, i64::try_from(text.len() - whole)) {
+            kept.file.seek(SeekFrom::Current(-rest))?;
+        }
+        Ok(whole > 0)
+    }
+
     /// Keeps revocations. When it returns without an error they are on the disk; with one, nothing has changed.
     ///
     /// # Errors

@@ -65,8 +65,9 @@ impl Gateway {
         Self::start_as(shell, driver, config, &[])
     }
 
+    /// The same, as this command says.
     #[track_caller]
-    fn start_as(command: Command, driver: &str, config: &Config, files: &[(&str, &str)]) -> Self {
+    pub fn start_as(command: Command, driver: &str, config: &Config, files: &[(&str, &str)]) -> Self {
         let directory = directory();
         write_all(&directory, &config.text(driver), files);
         let child = spawn(command, &directory);

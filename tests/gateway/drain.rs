@@ -1,19 +1,25 @@
 //! SIGTERM: what was begun is finished, nothing new is begun, and the process ends well.
 
+use std::time::Duration;
+
 use crate::{
     both_drivers,
     common::{Api, Caller, Config, Gateway, Then, eventually, get, message::latin, request, steps::steps},
+    crowd::{Crowd, api},
 };
 
 both_drivers!(
     with_nothing_to_do,
     what_was_begun_is_finished,
+    a_crowd_is_served_to_the_end,
+    callers_are_sent_elsewhere_first,
+    a_kept_connection_may_ask_once_more,
     a_body_on_its_way_arrives,
     no_longer_than_its_time
 );
 
 /// An API that waits before it answers `/base/slow`.
-fn waiting() -> (Api, crate::common::steps::Steps) {
+pub fn waiting() -> (Api, crate::common::steps::Steps) {
     let (test, stepped) = steps();
     let api = Api::start(move |exchange| {
         if exchange.path() == "/base/slow" {
@@ -92,4 +98,62 @@ fn no_longer_than_its_time(driver: &str) {
     let rest = latin(&caller.wire.rest());
     assert_eq!(rest, "hello", "what had come, and then the end");
     gateway.exit();
+}
+
+/// Kept and new connections from many threads, some with a slow API behind them: nothing that was sent in whole
+/// before its connection was seen closed goes without an answer.
+fn a_crowd_is_served_to_the_end(driver: &str) {
+    let api = api();
+    let mut gateway = Gateway::start(driver, &Config { shards: 2, ..Config::to(&api) });
+    let crowd = Crowd::new(gateway.address());
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..24)
+            .map(|n| {
+                scope.spawn({
+                    let crowd = &crowd;
+                    move || crowd.call(n)
+                })
+            })
+            .collect();
+        crowd.await_answers(200);
+        crowd.may_end();
+        gateway.terminate();
+        let failed = callers.into_iter().filter_map(|caller| caller.join().err()).count();
+        assert_eq!(failed, 0, "callers failed; each says above why");
+    });
+    assert_eq!(gateway.exit().code(), Some(0), "{}", gateway.log());
+    assert!(!gateway.log().contains("the time to drain is over"), "{}", gateway.log());
+}
+
+fn callers_are_sent_elsewhere_first(driver: &str) {
+    let api = Api::plain();
+    let config = Config { server: "drain_delay = \"700ms\"".into(), ..Config::to(&api) };
+    let mut gateway = Gateway::start(driver, &config);
+    gateway.terminate();
+    eventually("it says that it is not ready", || {
+        gateway.admin("/readyz").is_some_and(|answer| answer.status == 503)
+    });
+    assert!(!gateway.get("/crm/x").closes() || Caller::to(gateway.address()).is_err(), "nothing ends yet");
+    eventually("new connections are refused", || Caller::to(gateway.address()).is_err());
+    assert_eq!(gateway.exit().code(), Some(0), "{}", gateway.log());
+}
+
+fn a_kept_connection_may_ask_once_more(driver: &str) {
+    let api = Api::plain();
+    let mut gateway = Gateway::start(driver, &Config::to(&api));
+    let mut rested = gateway.connect();
+    rested.still_served();
+    crate::common::pause(Duration::from_millis(900)); // it has given its buffer back
+    let mut fresh = gateway.connect();
+    fresh.still_served();
+    gateway.terminate();
+    eventually("new connections are refused", || Caller::to(gateway.address()).is_err());
+    for caller in [&mut rested, &mut fresh] {
+        caller.send(&get("/crm/last"));
+        let answer = caller.answer();
+        assert_eq!((answer.status, answer.closes()), (200, true));
+        caller.closed_in_order();
+    }
+    drop((rested, fresh));
+    assert_eq!(gateway.exit().code(), Some(0), "{}", gateway.log());
 }

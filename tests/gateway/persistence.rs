@@ -2,10 +2,7 @@
 
 use crate::{
     both_drivers,
-    common::{
-        Answer, Api, Caller, Config, Gateway, KEY, Then, beside_a_bystander, eventually, get, request,
-        wire::Wire,
-    },
+    common::{Answer, Api, Caller, Config, Gateway, KEY, Then, beside_a_bystander, eventually, get, request},
 };
 
 both_drivers!(

@@ -34,6 +34,11 @@ pub(super) fn duration(
     table.take(key).and_then(|value| value.convert(report, value::duration)).unwrap_or(default)
 }
 
+/// A duration or `"0s"`, which is the default.
+pub(super) fn duration_or_zero(table: &mut Table<'_>, key: &'static str, report: &mut Report) -> Duration {
+    table.take(key).and_then(|value| value.convert(report, value::duration_or_zero)).unwrap_or_default()
+}
+
 /// A duration or `"none"`, which is the default.
 pub(super) fn duration_or_none(
     table: &mut Table<'_>,

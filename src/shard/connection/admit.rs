@@ -157,7 +157,8 @@ fn judge(
     };
     let trace = shard.trace(&stopwatch, Some(permit.proxy()), Some(permit.identity()), &seen);
     let websocket = permit.proxy().websocket && asks_for_websocket(&head);
-    let caller = CallerFacts { address: connection.address.text(), scheme: b"http", request_id: &request_id };
+    let scheme: &[u8] = if connection.stream.is_secure() { b"https" } else { b"http" };
+    let caller = CallerFacts { address: connection.address.text(), scheme, request_id: &request_id };
     let Some(head_length) = write_head(&permit, &head, &caller, websocket, out) else {
         return refuse_whole(Reason::HeadTooLarge, trace);
     };

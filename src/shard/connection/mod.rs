@@ -7,9 +7,9 @@
 //!    │   ▲                     │ slow, bad       │      │       │ switched
 //!    ▼   │ readable            ▼                 ▼      │       ▼
 //!   resting               answer+linger        answer ──┘     tunnel ──▶ close
-//!    │ idle, drain
+//!    │ idle, drain (after a grace, in which what is asked is answered for the last time)
 //!    ▼
-//!   close
+//!   part ──▶ close
 //! ```
 //!
 //! Outstanding operations: one read while waiting or receiving, one write while answering; what `forward` has
@@ -34,7 +34,8 @@ use super::{
     record::Trace,
     state::{Presence, Shard},
     stream::Stream,
-    timer::{Deadline, OnExpiry},
+    sys,
+    timer::{Deadline, OnExpiry, until},
 };
 use crate::{
     limits::{EMPTY_LINES_MAX, LINGER_BYTES_MAX, LINGER_MILLIS, REQUESTS_PER_TURN_MAX},
@@ -224,7 +225,7 @@ impl Connection {
                 self.inbound = Some(buffer);
                 Ok(())
             }
-            Err(error) if io::was_cancelled(&error) && !self.shard.is_draining() => {
+            Err(error) if io::was_cancelled(&error) => {
                 self.deadline.arm(due, OnExpiry::EndBoth);
                 self.stream.flush().await.map_err(|_| NoRequest::Over)?;
                 Err(NoRequest::Resting(due))
@@ -237,11 +238,28 @@ impl Connection {
     fn rest(self, due: Ticks) -> impl Future<Output = ()> {
         let connection = self;
         async move {
-            connection.deadline.arm(due, OnExpiry::EndIdle);
-            let readable = connection.stream.readable().await;
-            if readable.is_ok() && !connection.deadline.expired() {
-                spawn(connection.serve());
+            connection.deadline.arm(due, OnExpiry::WakeIdle);
+            match until(&connection.deadline, connection.stream.readable()).await {
+                Some(Ok(())) => spawn(connection.serve()),
+                Some(Err(_)) => {}
+                // A request that came in the same moment is answered all the same.
+                None if !sys::is_quiet(connection.stream.fd()) => spawn(connection.serve()),
+                None => connection.part().await,
             }
+        }
+    }
+
+    /// Ends a connection on which nothing was asked. What the caller sends before it sees the end would make the close
+    /// a reset, so it is waited for, without a buffer.
+    async fn part(self) {
+        self.stream.end_writing();
+        self.deadline.arm(self.shard.in_millis(LINGER_MILLIS), OnExpiry::Wake);
+        let readable = until(&self.deadline, self.stream.readable()).await;
+        if readable.is_some() {
+            spawn(async move {
+                let mut connection = self;
+                connection.linger().await;
+            });
         }
     }
 

@@ -32,7 +32,7 @@ pub(in crate::shard) enum Step {
     /// It is done.
     Done,
     /// It cannot succeed. What is there to send says why.
-    Failed(rustls::Error),
+    Failed,
 }
 
 /// A handshake under way.
@@ -158,7 +158,7 @@ enum Turn {
     Again,
     Receive,
     Writable,
-    Failed(rustls::Error),
+    Failed,
 }
 
 /// Until it is done, has failed, or needs more.
@@ -169,7 +169,7 @@ fn drive(
     plain: &mut Option<Buffer>,
     ended: &mut bool,
 ) -> Step {
-    let mut failure = None;
+    let mut failed = false;
     for _ in 0..STEPS_MAX {
         let bytes = received.filled_mut();
         let status = side.process(bytes);
@@ -177,7 +177,7 @@ fn drive(
         let turn = match status.state {
             Ok(ConnectionState::EncodeTlsData(mut data)) => match encode(&mut data, to_send) {
                 true => Turn::Again,
-                false => Turn::Failed(rustls::Error::General("a flight is too long".into())),
+                false => Turn::Failed,
             },
             Ok(ConnectionState::TransmitTlsData(data)) => {
                 data.done(); // it is sent before anything is received
@@ -189,10 +189,10 @@ fn drive(
                         used += record.discard;
                         let fits = keep(plain, record.payload);
                         if !fits {
-                            break Turn::Failed(rustls::Error::General("too much came with it".into()));
+                            break Turn::Failed;
                         }
                     }
-                    Some(Err(error)) => break Turn::Failed(error),
+                    Some(Err(_)) => break Turn::Failed,
                     None => break Turn::Again,
                 }
             },
@@ -201,25 +201,23 @@ fn drive(
                 *ended = true;
                 Turn::Again
             }
-            Ok(ConnectionState::BlockedHandshake) if *ended => {
-                Turn::Failed(rustls::Error::HandshakeNotComplete)
-            }
+            Ok(ConnectionState::BlockedHandshake) if *ended => Turn::Failed,
             Ok(ConnectionState::BlockedHandshake) => Turn::Receive,
             Ok(ConnectionState::WriteTraffic(_)) => Turn::Writable,
-            Ok(_) => Turn::Failed(rustls::Error::HandshakeNotComplete),
-            Err(error) => Turn::Failed(error),
+            Ok(_) => Turn::Failed,
+            Err(_) => Turn::Failed,
         };
         received.consume(used);
-        match (turn, failure.take()) {
+        match turn {
             // One more turn writes the alert, if there is one. Another would read on in what cannot be believed.
-            (_, Some(error)) => return Step::Failed(error),
-            (Turn::Failed(error), None) => failure = Some(error),
-            (Turn::Again, None) => {}
-            (Turn::Writable, None) if side.is_over() => return Step::Done,
-            (Turn::Receive | Turn::Writable, None) => return Step::Receive,
+            _ if failed => break,
+            Turn::Failed => failed = true,
+            Turn::Again => {}
+            Turn::Writable if side.is_over() => return Step::Done,
+            Turn::Receive | Turn::Writable => return Step::Receive,
         }
     }
-    Step::Failed(failure.unwrap_or(rustls::Error::HandshakeNotComplete))
+    Step::Failed
 }
 
 /// Writes a record behind what is to be sent, in a larger buffer if need be.

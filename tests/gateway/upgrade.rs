@@ -1,0 +1,118 @@
+//! SIGUSR2: another process takes the listening sockets over, and no caller notices.
+
+use std::{fs, process::Command, thread};
+
+use crate::{
+    both_drivers,
+    common::{Api, Config, Gateway, KEY, config::digest, eventually, get},
+    crowd::{Crowd, api},
+};
+
+both_drivers!(
+    nobody_notices_a_replacement,
+    a_successor_that_fails_changes_nothing,
+    what_is_revoked_afterwards_is_refused_by_the_one_before,
+);
+
+/// The process that serves now; it ends before its gateway's log is read to the end.
+struct Serving(u32);
+
+impl Serving {
+    /// Replaces it once more; so many times it was before.
+    #[track_caller]
+    fn replace(&mut self, gateway: &Gateway, before: usize) {
+        signal(self.0, "USR2");
+        eventually("it is replaced", || {
+            let log = gateway.log();
+            assert!(!log.contains("the upgrade failed"), "{log}");
+            log.matches("another process serves").count() == before + 1
+        });
+        let log = gateway.log();
+        let line = log.lines().rfind(|line| line.contains("a successor starts")).expect("it says so");
+        let pid = line.split("pid=").nth(1).and_then(|pid| pid.trim().parse().ok());
+        self.0 = pid.expect("the log names the process");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        signal(self.0, "KILL");
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
+    assert!(status.is_ok(), "no signal can be sent");
+}
+
+/// Five times under load, also with other numbers of shards than there are sockets and with another driver: nobody is
+/// refused, nobody is reset, everybody is answered.
+fn nobody_notices_a_replacement(driver: &str) {
+    let api = api();
+    let config = |shards| Config { shards, ..Config::to(&api) };
+    let mut gateway = Gateway::start(driver, &config(2));
+    let crowd = Crowd::new(gateway.address());
+    let mut serving = Serving(gateway.pid());
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..24)
+            .map(|n| {
+                scope.spawn({
+                    let crowd = &crowd;
+                    move || crowd.call(n)
+                })
+            })
+            .collect();
+        let rounds = [(2, driver), (1, driver), (3, "epoll"), (2, "auto"), (2, driver)];
+        for (before, (shards, driver)) in rounds.into_iter().enumerate() {
+            crowd.await_answers(60);
+            fs::write(gateway.file("keyferry.toml"), config(shards).text(driver)).unwrap();
+            serving.replace(&gateway, before);
+        }
+        crowd.await_answers(200);
+        crowd.end();
+        let failed = callers.into_iter().filter_map(|caller| caller.join().err()).count();
+        assert_eq!(failed, 0, "callers failed; each says above why\n{}", gateway.log());
+    });
+    assert_eq!(gateway.exit().code(), Some(0), "the first process has drained");
+    assert_eq!(gateway.get("/crm/x").status, 200);
+    let status = gateway.status();
+    assert_eq!((&status["ready"], &status["shards"]), (&true.into(), &2.into()), "the last one answers");
+}
+
+fn a_successor_that_fails_changes_nothing(driver: &str) {
+    let api = Api::plain();
+    let config = Config::to(&api);
+    let gateway = Gateway::start(driver, &config);
+    let mut kept = gateway.connect();
+    kept.still_served();
+    fs::write(gateway.file("keyferry.toml"), "[server]\nshards = \"many\"\n").unwrap();
+    signal(gateway.pid(), "USR2");
+    eventually("it says that it failed", || gateway.log().contains("the upgrade failed"));
+    kept.still_served();
+    assert_eq!(gateway.get("/crm/x").status, 200);
+    assert_eq!(gateway.admin("/readyz").map(|answer| answer.status), Some(200));
+}
+
+/// The process before serves for a while what it had accepted: a revocation reaches it through the file.
+fn what_is_revoked_afterwards_is_refused_by_the_one_before(driver: &str) {
+    let (api, test) = crate::drain::waiting();
+    let config = Config { server: "data_dir = \"data\"\nshrink_limit = 100".into(), ..Config::to(&api) };
+    let mut gateway = Gateway::start(driver, &config);
+    let mut busy = gateway.connect();
+    busy.send(&get("/crm/slow"));
+    api.await_requests(1);
+    let mut kept = gateway.connect();
+    kept.still_served();
+    let mut serving = Serving(gateway.pid());
+    serving.replace(&gateway, 0);
+    let revoked = format!("{{\"sha256\":\"{}\"}}", digest(KEY));
+    assert_eq!(gateway.post("/revoke", &revoked).status, 200);
+    eventually("it follows", || gateway.log().contains("are followed"));
+    kept.send(&get("/crm/x"));
+    assert_eq!(kept.answer().status, 401, "the one before");
+    assert_eq!(gateway.get("/crm/x").status, 401, "the one after");
+    test.go();
+    assert_eq!(busy.answer().status, 200);
+    drop((busy, kept));
+    assert_eq!(gateway.exit().code(), Some(0), "the one before has drained");
+}
