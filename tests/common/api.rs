@@ -96,8 +96,7 @@ impl Api {
 
     /// Where the gateway finds a path of it.
     pub fn url(&self, path: &str) -> String {
-        let scheme = if tls::is_on() { "https" } else { "http" };
-        format!("{scheme}://{}{path}", self.address)
+        url(self.address, path)
     }
 
     /// Answers every request with 200 and `ok`.
@@ -229,6 +228,12 @@ impl Exchange<'_> {
             pause(time);
         }
     }
+}
+
+/// Where the gateway finds an API at this address.
+pub fn url(address: SocketAddr, path: &str) -> String {
+    let scheme = if tls::is_on() { "https" } else { "http" };
+    format!("{scheme}://{address}{path}")
 }
 
 fn serve(stream: TcpStream, state: &State, handler: &dyn Fn(&mut Exchange<'_>) -> Then) {

@@ -36,7 +36,7 @@ struct Identity {
 }
 
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| {
-    let names = ["127.0.0.1", "localhost", "gw.example", "api.example"].map(str::to_owned);
+    let names = ["127.0.0.1", "::1", "localhost", "gw.example", "api.example"].map(str::to_owned);
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate can be made");
     Identity {
         certificate: CertificateDer::from(made.cert.der().to_vec()),

@@ -30,7 +30,7 @@ fn what_the_api_is_told(driver: &str) {
         ("X-Consumer-Id", "payments"),
         ("X-Consumer-Legacy-Id", "kong:9c1e"),
         ("X-Forwarded-For", "127.0.0.1"),
-        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Proto", if crate::common::tls::is_on() { "https" } else { "http" }),
         ("X-Forwarded-Host", "gw.example"),
         ("Via", "1.1 keyferry"),
     ] {

@@ -137,6 +137,9 @@ fn of_what_surrounds_chunks(driver: &str) {
 }
 
 fn of_connections(driver: &str) {
+    if crate::common::tls::is_on() {
+        return; // nobody is told anything before a handshake
+    }
     let api = Api::plain();
     let config = Config { limits: "connections = 10".into(), ..Config::to(&api) };
     let gateway = Gateway::start(driver, &config);
@@ -166,6 +169,9 @@ fn of_connections(driver: &str) {
 
 /// However many come at once, each is told or closed, and none is left waiting.
 fn of_connections_in_a_crowd(driver: &str) {
+    if crate::common::tls::is_on() {
+        return; // nobody is told anything before a handshake
+    }
     let api = Api::plain();
     let config = Config { limits: "connections = 10".into(), ..Config::to(&api) };
     let gateway = Gateway::start(driver, &config);
@@ -204,6 +210,9 @@ fn of_connections_in_a_crowd(driver: &str) {
 
 /// More callers than the process may open files for: some are refused, and the others are served.
 fn of_open_files(driver: &str) {
+    if crate::common::tls::is_on() {
+        return; // nobody is told anything before a handshake
+    }
     let api = Api::plain();
     let gateway = Gateway::start_with_open_files(driver, &Config::to(&api), 256);
     let mut first = gateway.connect();

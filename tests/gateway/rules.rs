@@ -26,10 +26,9 @@ const SECOND: &str = "4c2b6ee9e5a3b1ed0b7dd8c6e0a9a3f5b7f0c5e1d2a4968778695a4b3c
 
 /// A gateway with an example beside the usual, leading to this API; both of its keys are `KEY`.
 fn start(driver: &str, api: &Api, example: &str) -> Gateway {
-    let more = example
-        .replace("http://127.0.0.1:3000", &format!("{}\"\n{}# \"", api.url(""), target_tls()))
-        .replace(FIRST, &digest(KEY))
-        .replace(SECOND, &digest(KEY));
+    let more = example.replace(FIRST, &digest(KEY)).replace(SECOND, &digest(KEY));
+    let more =
+        more.replace("url = \"http://127.0.0.1:3000", &format!("{}url = \"{}", target_tls(), api.url("")));
     Gateway::start(driver, &Config { more, ..Config::to(api) })
 }
 

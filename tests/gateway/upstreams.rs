@@ -55,7 +55,7 @@ fn by_name(driver: &str) {
         resolves.is_ok_and(|mut all| all.any(|address| address == api.address)),
         "localhost is 127.0.0.1 here"
     );
-    let url = format!("http://localhost:{}/base", api.address.port());
+    let url = api.url("/base").replace("127.0.0.1", "localhost");
     let gateway = Gateway::start(driver, &Config::to_url(&url));
     let mut caller = gateway.connect();
     caller.still_served();
@@ -95,7 +95,7 @@ fn a_name_without_address(driver: &str) {
 
 fn goes_away_and_comes_back(driver: &str) {
     let address = closed_port();
-    let gateway = Gateway::start(driver, &Config::to_url(&format!("http://{address}/base")));
+    let gateway = Gateway::start(driver, &Config::to_url(&crate::common::api::url(address, "/base")));
     for _ in 0..2 {
         gateway.get("/crm/x").refused(502, "upstream-unreachable");
         let api = Api::at(&address.to_string(), |exchange| {
