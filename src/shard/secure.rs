@@ -96,13 +96,13 @@ async fn shake(
         match handshake.step() {
             Step::Done => return handshake.finish().ok_or(Broken::Refused),
             Step::Receive => {
-                if !handshake.to_send().is_empty() {
-                    socket.write_all(handshake.to_send()).await.map_err(|_| Broken::Gone)?;
-                    handshake.to_send().clear();
+                if !handshake.unsent().is_empty() {
+                    socket.write_all(handshake.unsent()).await.map_err(|_| Broken::Gone)?;
+                    handshake.unsent().clear();
                 }
             }
             Step::Failed => {
-                let _ = socket.write_all(handshake.to_send()).await;
+                let _ = socket.write_all(handshake.unsent()).await;
                 socket.end_writing();
                 return Err(Broken::Refused);
             }

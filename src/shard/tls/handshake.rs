@@ -72,7 +72,7 @@ impl Handshake {
     }
 
     /// What to send before the next step.
-    pub(in crate::shard) fn to_send(&mut self) -> &mut Buffer {
+    pub(in crate::shard) fn unsent(&mut self) -> &mut Buffer {
         &mut self.to_send
     }
 

@@ -81,7 +81,7 @@ fn feed(other: &mut Connection, mut bytes: &[u8]) -> Result<(), rustls::Error> {
 fn shake(mut ours: Handshake, other: &mut Connection, piece: usize) -> Rc<Session> {
     for _ in 0..100_000 {
         let step = ours.step();
-        let sent = ours.to_send().filled().to_vec();
+        let sent = ours.unsent().filled().to_vec();
         match step {
             Step::Done => {
                 let session = ours.finish().expect("a session");
@@ -93,7 +93,7 @@ fn shake(mut ours: Handshake, other: &mut Connection, piece: usize) -> Rc<Sessio
             Step::Receive => {}
             Step::Failed => panic!("it failed"),
         }
-        ours.to_send().clear();
+        ours.unsent().clear();
         feed(other, &sent).expect("good records");
         let bytes = output_of(other);
         for piece in bytes.chunks(piece) {
@@ -274,7 +274,7 @@ fn garbage_is_refused_with_an_alert() {
     let mut ours = Handshake::accept(server).expect("a server");
     assert!(ours.room().expect("room").append(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n"));
     assert!(matches!(ours.step(), Step::Failed));
-    assert_eq!(ours.to_send().filled().first(), Some(&21), "an alert");
+    assert_eq!(ours.unsent().filled().first(), Some(&21), "an alert");
 }
 
 #[test]
@@ -315,8 +315,8 @@ fn a_request_and_an_end_may_come_with_the_handshake() {
         let session = loop {
             assert!(ours.room().expect("room").append(&output_of(&mut other)));
             let step = ours.step();
-            feed(&mut other, ours.to_send().filled()).expect("good records");
-            ours.to_send().clear();
+            feed(&mut other, ours.unsent().filled()).expect("good records");
+            ours.unsent().clear();
             match step {
                 Step::Done => break ours.finish().expect("a session"),
                 Step::Receive => {}
