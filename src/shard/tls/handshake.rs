@@ -127,6 +127,9 @@ trait Process {
     fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
 
     fn is_over(&self) -> bool;
+
+    /// Whether there is something to send that was not encoded yet.
+    fn has_unsent(&self) -> bool;
 }
 
 impl Process for UnbufferedServerConnection {
@@ -139,6 +142,10 @@ impl Process for UnbufferedServerConnection {
     fn is_over(&self) -> bool {
         !self.is_handshaking()
     }
+
+    fn has_unsent(&self) -> bool {
+        self.wants_write()
+    }
 }
 
 impl Process for UnbufferedClientConnection {
@@ -150,6 +157,10 @@ impl Process for UnbufferedClientConnection {
 
     fn is_over(&self) -> bool {
         !self.is_handshaking()
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.wants_write()
     }
 }
 
@@ -209,9 +220,11 @@ fn drive(
         };
         received.consume(used);
         match turn {
-            // One more turn writes the alert, if there is one. Another would read on in what cannot be believed.
+            // One more turn writes the alert, if there is one. Another would read on where rustls has stopped, which it
+            // does not expect: it can panic.
             _ if failed => break,
-            Turn::Failed => failed = true,
+            Turn::Failed if side.has_unsent() => failed = true,
+            Turn::Failed => break,
             Turn::Again => {}
             Turn::Writable if side.is_over() => return Step::Done,
             Turn::Receive | Turn::Writable => return Step::Receive,

@@ -335,3 +335,60 @@ fn a_request_and_an_end_may_come_with_the_handshake() {
         assert!(matches!(session.receive(&mut buffer), Ok(Received::End)));
     }
 }
+
+/// Feeds `bytes` in pieces until the handshake asks for more than there is, or fails.
+fn fails(mut ours: Handshake, bytes: &[u8], piece: usize) -> bool {
+    let _ = ours.step();
+    bytes.chunks(piece).any(|piece| {
+        assert!(ours.room().expect("it is not much").append(piece));
+        matches!(ours.step(), Step::Failed)
+    })
+}
+
+#[test]
+fn a_handshake_fails_without_a_panic() {
+    for (version, suite) in SUITES {
+        let (server, client) = configs(version, suite);
+        let (_, stranger) = configs(version, suite);
+        for piece in [1, 7, 100, 100_000] {
+            // A certificate that is not trusted, with records behind it.
+            let mut ours = Handshake::connect(Arc::clone(&stranger), name()).expect("a client");
+            let mut other = Connection::from(ServerConnection::new(Arc::clone(&server)).expect("a server"));
+            assert!(matches!(ours.step(), Step::Receive));
+            feed(&mut other, ours.unsent().filled()).expect("good records");
+            ours.unsent().clear();
+            assert!(fails(ours, &output_of(&mut other), piece), "{:?} {piece}", suite.suite());
+            // A part of a message, then an alert, then more of it.
+            let mut other =
+                Connection::from(ClientConnection::new(Arc::clone(&client), name()).expect("a client"));
+            let hello = output_of(&mut other);
+            let (part, length) = (&hello[5..45], [0, 40]);
+            let alert = [21, 3, 3, 0, 2, 2, 40];
+            let fragment = [&[22, 3, 1][..], &length, part].concat();
+            for bytes in [
+                [&fragment[..], &alert, &hello].concat(),
+                [&alert[..], &hello].concat(),
+                [&fragment[..], &fragment, &alert, &hello[45..]].concat(),
+            ] {
+                let ours = Handshake::accept(Arc::clone(&server)).expect("a server");
+                assert!(fails(ours, &bytes, piece), "{:?} {piece}", suite.suite());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_changed_byte_of_a_handshake_is_a_panic() {
+    let (server, client) = configs(&TLS13, SUITES[0].1);
+    let mut other = Connection::from(ClientConnection::new(client, name()).expect("a client"));
+    let hello = output_of(&mut other);
+    for at in 0..hello.len() {
+        for bits in [0x01, 0x80, 0xff] {
+            let mut changed = hello.clone();
+            changed[at] ^= bits;
+            changed.extend_from_slice(&hello);
+            let ours = Handshake::accept(Arc::clone(&server)).expect("a server");
+            let _ = fails(ours, &changed, 64);
+        }
+    }
+}
