@@ -118,6 +118,8 @@ pub const PIECES_PER_TURN_MAX: u32 = 16;
 pub const REFUSALS_MAX: usize = 64;
 /// Backlog of a listening socket.
 pub const LISTEN_BACKLOG: i32 = 4096;
+/// Old tables that wait for a moment in which nobody else needs the processor.
+pub const GARBAGE_KEPT_MAX: usize = 4;
 /// Shards at most.
 pub const SHARDS_MAX: usize = 256;
 /// Addresses of one target that are kept.

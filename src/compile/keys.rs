@@ -100,7 +100,7 @@ impl Keys {
     /// Makes the table of these lists current. Without conflicts, an error says that the pace asked to leave it.
     pub(super) fn update(&mut self, sources: Vec<Source>, epoch: Epoch) -> Result<KeyChanges, Vec<Conflict>> {
         let breathe = || self.pace.as_ref().is_none_or(|pace| pace.breathe());
-        let touched = touched(&self.sources, &sources, breathe);
+        let touched = touched(&self.sources, &sources, breathe).ok_or_else(Vec::new)?;
         let mut changes = KeyChanges { before: self.table.len(), ..KeyChanges::default() };
         let mut conflicts = Vec::new();
         let mut table: Option<KeyTable> = None;
@@ -190,8 +190,8 @@ impl Listed<'_> {
     }
 }
 
-/// Which parts of the table differ.
-fn touched(before: &[Source], after: &[Source], breathe: impl Fn() -> bool) -> [bool; KEY_PARTS] {
+/// Which parts of the table differ. `None` if `breathe` asked to leave it.
+fn touched(before: &[Source], after: &[Source], breathe: impl Fn() -> bool) -> Option<[bool; KEY_PARTS]> {
     let mut touched = [false; KEY_PARTS];
     let mut known: HashMap<(u32, &str), &Arc<KeyList>> = before
         .iter()
@@ -199,7 +199,9 @@ fn touched(before: &[Source], after: &[Source], breathe: impl Fn() -> bool) -> [
         .collect();
     for source in after {
         for list in &source.lists {
-            breathe();
+            if !breathe() {
+                return None;
+            }
             match known.remove(&(source.credential, list.file())) {
                 Some(same) if Arc::ptr_eq(same, list) => {}
                 Some(other) => mark(&mut touched, |part| !list.part_equals(other, part)),
@@ -208,7 +210,7 @@ fn touched(before: &[Source], after: &[Source], breathe: impl Fn() -> bool) -> [
         }
     }
     known.into_values().for_each(|gone| mark(&mut touched, |part| gone.part_len(part) > 0));
-    touched
+    Some(touched)
 }
 
 fn mark(touched: &mut [bool; KEY_PARTS], differs: impl Fn(usize) -> bool) {

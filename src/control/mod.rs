@@ -178,7 +178,10 @@ impl Control {
                     info!(generation, "addresses of targets changed");
                 }
                 _ = care.tick() => {
-                    freer.free(work.control.publisher.collect());
+                    let old = work.control.publisher.collect();
+                    if !old.is_empty() {
+                        freer.free(old);
+                    }
                     if successor.is_none() {
                         work.keep_what_is_owed();
                     }
