@@ -1,6 +1,6 @@
 //! Makes a connection to a target: its addresses in turn, within the target's time.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use super::UpstreamConnection;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         stream::{Stream, UpstreamStream},
         timer::{self, Deadline, OnExpiry},
     },
-    snapshot::UpstreamId,
+    snapshot::{UpstreamId, UpstreamTls},
     types::Reason,
 };
 
@@ -30,7 +30,7 @@ pub(in crate::shard) async fn connect(
     let mut late = false;
     let mut tried = 0;
     let result = loop {
-        let Some(Choice { address, left }) = choose(shard, id, first, tried) else {
+        let Some(Choice { address, tls, left }) = choose(shard, id, first, tried) else {
             break Err(match (tried, late) {
                 (0, _) => Reason::UpstreamUnresolved,
                 (_, true) => Reason::ConnectTimeout,
@@ -41,14 +41,13 @@ pub(in crate::shard) async fn connect(
         let now = shard.clock.tick();
         deadline.arm(now + due.saturating_sub(now).div_ceil(left), OnExpiry::Wake);
         match timer::until(deadline, Socket::connect(address)).await {
-            Some(Ok(stream)) => break Ok(stream),
+            Some(Ok(stream)) => break Ok((stream, tls)),
             outcome => late = outcome.is_none(),
         }
         tried += 1;
     };
     deadline.disarm();
-    let stream = result?;
-    let tls = shard.with_snapshot(|snapshot| snapshot.upstream(id).and_then(|upstream| upstream.tls.clone()));
+    let (stream, tls) = result?;
     let stream = match tls {
         None => Stream::plain(stream),
         Some(tls) => {
@@ -62,18 +61,23 @@ pub(in crate::shard) async fn connect(
     Ok(UpstreamConnection { deadline: watch, stream, reused: false })
 }
 
-/// An address to try, and how many attempts are left with this one.
+/// An address to try.
 struct Choice {
     address: SocketAddr,
+    /// Read along with the address: by the time the connection is made the target may have left the snapshot, and what
+    /// was meant for TLS must never go out without.
+    tls: Option<Arc<UpstreamTls>>,
+    /// How many attempts are left with this one.
     left: Ticks,
 }
 
 /// What the `tried`-th attempt of the exchange whose turn is `first` goes to.
 fn choose(shard: &Shard, id: UpstreamId, first: usize, tried: usize) -> Option<Choice> {
     shard.with_snapshot(|snapshot| {
-        let addresses = &snapshot.upstream(id)?.addresses;
+        let upstream = snapshot.upstream(id)?;
+        let addresses = &upstream.addresses;
         let left = addresses.len().min(ADDRESSES_TRIED_MAX).checked_sub(tried).filter(|left| *left > 0)?;
         let address = *addresses.get(first.wrapping_add(tried) % addresses.len())?;
-        Some(Choice { address, left: Ticks::try_from(left).unwrap_or(1) })
+        Some(Choice { address, tls: upstream.tls.clone(), left: Ticks::try_from(left).unwrap_or(1) })
     })
 }
