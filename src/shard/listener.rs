@@ -75,15 +75,20 @@ fn admit(shard: &Rc<Shard>, number: usize, stream: Stream, peer: SocketAddr) {
 }
 
 /// Tells a caller that there are too many.
-async fn refuse(shard: Rc<Shard>, mut stream: Stream, peer: SocketAddr) {
+async fn refuse(shard: Rc<Shard>, stream: Stream, peer: SocketAddr) {
+    tell(&shard, stream, peer, Reason::Overloaded).await;
+    shard.end_refusal();
+}
+
+/// Ends a connection with an answer to whatever it asks.
+pub(super) async fn tell(shard: &Shard, mut stream: Stream, peer: SocketAddr, reason: Reason) {
     let request_id = shard.next_request_id();
-    shard.record_headless(Reason::Overloaded, peer.ip(), &request_id);
+    shard.record_headless(reason, peer.ip(), &request_id);
     let style = answer_style(Method::Get, Version::Http11, true);
-    let mut answer = problem(&shard, Reason::Overloaded, &request_id, style);
+    let mut answer = problem(shard, reason, &request_id, style);
     let _ = stream.write_all(&mut answer.buffer).await; // fits the socket's own buffer
     stream.end_writing();
     shard.next_tick().await; // closing with its request unread would reset it, and the answer with it
-    shard.end_refusal();
 }
 
 /// Serves the callers that wait at a listener already, then ends it: closing it would reset them.

@@ -9,6 +9,7 @@ mod clock;
 mod connection;
 mod forward;
 mod io;
+mod line;
 mod listener;
 mod record;
 mod secure;

@@ -1,19 +1,21 @@
 //! Handshakes: with callers that connect to a listener with TLS, and with targets.
 //!
 //! A signature costs as much as many requests do. So a shard takes only a few steps of handshakes in one turn of its
-//! loop, and whoever is connected is served between them, however many handshakes wait.
+//! loop, and whoever is connected is served between them, however many handshakes wait. They wait in line, those with
+//! targets in front: somebody who was let in already waits for them.
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
-use rustls::ServerConfig;
+use rustls::{CertificateError, Error, ServerConfig};
 
 use super::{
     connection::Connection,
     io::{Stream as Socket, spawn},
+    listener::tell,
     state::{Presence, Shard},
     stream::Stream,
     timer::{Deadline, OnExpiry},
-    tls::{Handshake, Step},
+    tls::{Handshake, Session, Step},
 };
 use crate::{limits::HANDSHAKE_MILLIS_MAX, snapshot::UpstreamTls, types::Reason};
 
@@ -28,21 +30,24 @@ pub(super) async fn accept(
     let deadline = shard.deadlines.register(socket.fd());
     deadline.arm(shard.in_millis(shard.callers().head_millis.min(HANDSHAKE_MILLIS_MAX)), OnExpiry::EndBoth);
     let outcome = match Handshake::accept(config) {
-        Ok(handshake) => shake(&shard, &mut socket, handshake, true).await,
-        Err(_) => Err(Broken::Refused),
+        Ok(handshake) => shake(&shard, &mut socket, handshake, &deadline, Peer::Caller).await,
+        Err(error) => Err(Broken::Refused(Some(error))),
     };
     drop(deadline); // before the descriptor is anybody else's
-    match outcome {
+    let reason = match outcome {
         Ok(session) => {
             let stream = Stream::secure(socket, session);
-            spawn(Connection::new(&shard, stream, peer, presence).serve());
+            return spawn(Connection::new(&shard, stream, peer, presence).serve());
         }
         // Somebody who only looks whether the port is open has asked for nothing.
-        Err(Broken::Silent) => {}
-        Err(Broken::Refused | Broken::Gone) => {
-            shard.record_headless(Reason::TlsHandshake, peer.ip(), &shard.next_request_id());
+        Err(Broken::Silent) => return,
+        Err(Broken::Text) => return tell(&shard, Stream::plain(socket), peer, Reason::TlsExpected).await,
+        Err(Broken::Refused(Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)))) => {
+            Reason::ClientCertificateInvalid
         }
-    }
+        Err(Broken::Refused(_) | Broken::Gone) => Reason::TlsHandshake,
+    };
+    shard.record_headless(reason, peer.ip(), &shard.next_request_id());
 }
 
 /// Makes a connection to a target secure, within what is armed.
@@ -54,15 +59,42 @@ pub(super) async fn connect(
 ) -> Result<Stream, Reason> {
     let handshake = Handshake::connect(Arc::clone(&tls.client), tls.name.clone());
     let session = match handshake {
-        Ok(handshake) => shake(shard, &mut socket, handshake, false).await,
-        Err(_) => Err(Broken::Refused),
+        Ok(handshake) => shake(shard, &mut socket, handshake, deadline, Peer::Target).await,
+        Err(error) => Err(Broken::Refused(Some(error))),
     };
     match session {
         Ok(session) => Ok(Stream::secure(socket, session)),
         Err(_) if deadline.expired() => Err(Reason::ConnectTimeout),
-        Err(Broken::Refused) => Err(Reason::UpstreamTls),
-        Err(Broken::Silent | Broken::Gone) => Err(Reason::UpstreamClosed),
+        Err(Broken::Refused(error)) => Err(error.as_ref().map_or(Reason::UpstreamTls, why)),
+        Err(Broken::Silent | Broken::Gone | Broken::Text) => Err(Reason::UpstreamClosed),
     }
+}
+
+/// What an operator has to look for when a handshake with a target has failed.
+fn why(error: &Error) -> Reason {
+    use CertificateError::{
+        ApplicationVerificationFailure, BadSignature, Expired, ExpiredContext, NotValidForName,
+        NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+    };
+    match error {
+        Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            Reason::UpstreamCertificateName
+        }
+        Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        ) => Reason::UpstreamCertificateExpired,
+        Error::InvalidCertificate(ApplicationVerificationFailure) => Reason::UpstreamCertificatePin,
+        Error::InvalidCertificate(UnknownIssuer | BadSignature) => Reason::UpstreamCertificateIssuer,
+        Error::AlertReceived(_) => Reason::UpstreamTlsRefused,
+        _ => Reason::UpstreamTls,
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Caller,
+    Target,
 }
 
 /// Why there is no session.
@@ -71,40 +103,50 @@ enum Broken {
     Silent,
     /// The other side went away, or was too slow.
     Gone,
+    /// The caller does not speak TLS.
+    Text,
     /// The two cannot come together.
-    Refused,
+    Refused(Option<Error>),
 }
 
 async fn shake(
     shard: &Shard,
     socket: &mut Socket,
     mut handshake: Handshake,
-    mut must_receive: bool,
-) -> Result<Rc<super::tls::Session>, Broken> {
+    deadline: &Deadline,
+    peer: Peer,
+) -> Result<Rc<Session>, Broken> {
     let mut heard = false;
+    let mut must_receive = peer == Peer::Caller;
     loop {
-        if must_receive {
-            let room = handshake.room().ok_or(Broken::Refused)?;
+        while must_receive {
+            let room = handshake.room().ok_or(Broken::Refused(None))?;
             match socket.read(room).await {
+                Ok(1..) if !heard && peer == Peer::Caller && handshake.is_text() => return Err(Broken::Text),
                 Ok(1..) => heard = true,
                 _ if heard => return Err(Broken::Gone),
                 _ => return Err(Broken::Silent),
             }
+            must_receive = !handshake.has_record(); // bytes by ones do not take a turn each
         }
         must_receive = true;
-        shard.handshake_turn().await;
+        shard.handshake_turn(peer == Peer::Target).await;
+        if deadline.expired() {
+            shard.pass_handshake_turn(); // nobody waits for the outcome
+            return Err(Broken::Gone);
+        }
         match handshake.step() {
-            Step::Done => return handshake.finish().ok_or(Broken::Refused),
+            Step::Done => return handshake.finish().ok_or(Broken::Refused(None)),
             Step::Receive => {
                 if !handshake.unsent().is_empty() {
                     socket.write_all(handshake.unsent()).await.map_err(|_| Broken::Gone)?;
                     handshake.unsent().clear();
                 }
             }
-            Step::Failed => {
+            Step::Failed(error) => {
                 let _ = socket.write_all(handshake.unsent()).await;
                 socket.end_writing();
-                return Err(Broken::Refused);
+                return Err(Broken::Refused(error));
             }
         }
     }

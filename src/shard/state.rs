@@ -17,6 +17,7 @@ use arc_swap::{ArcSwap, Cache};
 
 use super::{
     clock::{Clock, Ticks},
+    line::{Line, Place},
     record::Log,
     sys,
     timer::Deadlines,
@@ -72,8 +73,8 @@ pub(super) struct Shard {
     waiting: Cell<usize>,
     refusals: Cell<usize>,
     connections_max: usize,
-    /// Steps of handshakes that may still be taken in this turn.
-    handshakes_left: Cell<u32>,
+    /// Steps of handshakes.
+    handshakes: Line,
     turns: RefCell<Vec<Waker>>,
     ticks: RefCell<Vec<Waker>>,
     wake: OwnedFd,
@@ -126,7 +127,7 @@ impl Shard {
             waiting: Cell::new(0),
             refusals: Cell::new(0),
             connections_max: parts.connections_max,
-            handshakes_left: Cell::new(HANDSHAKES_PER_TURN_MAX),
+            handshakes: Line::new(HANDSHAKES_PER_TURN_MAX),
             turns: RefCell::default(),
             ticks: RefCell::default(),
             wake: parts.wake,
@@ -260,15 +261,19 @@ impl Shard {
         wait_in(&self.turns).await;
     }
 
-    /// Waits until a step of a handshake may be taken. When no more may in this turn, everybody else's turn comes first.
-    pub(super) async fn handshake_turn(&self) {
-        while self.handshakes_left.get() == 0 {
-            self.next_turn().await;
+    /// Waits until a step of a handshake may be taken: whoever came first goes first, but for those in a hurry. When no
+    /// more may in this turn, everybody else's turn comes first.
+    pub(super) async fn handshake_turn(&self, in_a_hurry: bool) {
+        match self.handshakes.enter() {
+            Place::First => sys::signal_event(&self.wake), // the turn has an end also when nobody waits for it
+            Place::Another => {}
+            Place::Behind => self.handshakes.wait(in_a_hurry).await,
         }
-        if self.handshakes_left.get() == HANDSHAKES_PER_TURN_MAX {
-            sys::signal_event(&self.wake); // the turn has an end also when nobody waits for it
-        }
-        self.handshakes_left.update(|left| left - 1);
+    }
+
+    /// Gives a turn to the next in line, because there is nothing to do with it.
+    pub(super) fn pass_handshake_turn(&self) {
+        self.handshakes.pass_on();
     }
 
     /// Counts a piece that a stream carried, and lets others have a turn now and then.
@@ -286,7 +291,9 @@ impl Shard {
 
     /// Wakes those who waited for the next turn.
     pub(super) fn begin_turn(&self) {
-        self.handshakes_left.set(HANDSHAKES_PER_TURN_MAX);
+        if self.handshakes.begin_turn() {
+            sys::signal_event(&self.wake); // so that there is another one for the rest
+        }
         wake_all(&self.turns);
     }
 

@@ -68,19 +68,7 @@ impl Stream {
     /// error, RFC 8446 §6.1). Dropping the future may lose bytes: only where the connection is given up.
     pub(super) async fn read(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
         let Some(session) = &self.session else { return self.socket.read(buffer).await };
-        loop {
-            match session.receive(buffer)? {
-                Received::Bytes(count) => return Ok(count),
-                Received::End => return Ok(0),
-                Received::Nothing => {}
-            }
-            let mut sealed = session.take_sealed(Class::Small);
-            let received = self.socket.read(&mut sealed).await;
-            session.put_sealed(sealed);
-            if received? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-        }
+        read_opened(session, buffer, async |sealed| self.socket.read(sealed).await).await
     }
 
     /// The same, ended by [`Canceller::cancel`] with an error for which [`super::io::was_cancelled`] holds, unless
@@ -93,19 +81,8 @@ impl Stream {
         let Some(session) = &self.session else {
             return self.socket.read_cancellable(buffer, canceller).await;
         };
-        loop {
-            match session.receive(buffer)? {
-                Received::Bytes(count) => return Ok(count),
-                Received::End => return Ok(0),
-                Received::Nothing => {}
-            }
-            let mut sealed = session.take_sealed(Class::Small);
-            let received = self.socket.read_cancellable(&mut sealed, canceller).await;
-            session.put_sealed(sealed);
-            if received? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-        }
+        read_opened(session, buffer, async |sealed| self.socket.read_cancellable(sealed, canceller).await)
+            .await
     }
 
     /// Waits until there is something to read, without holding a buffer.
@@ -119,15 +96,7 @@ impl Stream {
     /// Sends all that is filled. The error carries how much had gone before.
     pub(super) async fn write_all(&mut self, buffer: &mut Buffer) -> Result<(), WriteError> {
         let Some(session) = &self.session else { return self.socket.write_all(buffer).await };
-        let mut written = 0;
-        while !buffer.is_empty() {
-            let length = buffer.len();
-            let mut sealed = session.seal(buffer).map_err(|_| WriteError { written })?;
-            let sent = self.socket.write_all(&mut sealed).await;
-            sent.map_err(|error| WriteError { written: written + error.written })?;
-            written += length - buffer.len();
-        }
-        Ok(())
+        write_sealed(session, buffer, async |sealed| self.socket.write_all(sealed).await).await
     }
 
     /// The same, given up by [`Canceller::cancel`].
@@ -139,15 +108,10 @@ impl Stream {
         let Some(session) = &self.session else {
             return self.socket.write_all_cancellable(buffer, canceller).await;
         };
-        let mut written = 0;
-        while !buffer.is_empty() {
-            let length = buffer.len();
-            let mut sealed = session.seal(buffer).map_err(|_| WriteError { written })?;
-            let sent = self.socket.write_all_cancellable(&mut sealed, canceller).await;
-            sent.map_err(|error| WriteError { written: written + error.written })?;
-            written += length - buffer.len();
-        }
-        Ok(())
+        write_sealed(session, buffer, async |sealed| {
+            self.socket.write_all_cancellable(sealed, canceller).await
+        })
+        .await
     }
 
     /// Sends what the handshake left to be sent along with the first answer, if there was none yet.
@@ -213,6 +177,11 @@ impl UpstreamStream {
         if self.has_something() { Look::Arrived } else { Look::Unarmed }
     }
 
+    /// Whether the API has said in TLS that it wants nothing to do with us.
+    pub(super) fn was_refused(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.was_refused())
+    }
+
     /// Whether a read is in flight or has received something.
     pub(super) fn is_armed(&self) -> bool {
         self.socket.is_armed()
@@ -254,15 +223,7 @@ impl UpstreamStream {
     /// Sends all that is filled. The error carries how much had gone before.
     pub(super) async fn write_all(&mut self, buffer: &mut Buffer) -> Result<(), WriteError> {
         let Some(session) = &self.session else { return self.socket.write_all(buffer).await };
-        let mut written = 0;
-        while !buffer.is_empty() {
-            let length = buffer.len();
-            let mut sealed = session.seal(buffer).map_err(|_| WriteError { written })?;
-            let sent = self.socket.write_all(&mut sealed).await;
-            sent.map_err(|error| WriteError { written: written + error.written })?;
-            written += length - buffer.len();
-        }
-        Ok(())
+        write_sealed(session, buffer, async |sealed| self.socket.write_all(sealed).await).await
     }
 
     /// A second descriptor of the same connection.
@@ -270,4 +231,42 @@ impl UpstreamStream {
         let socket = self.socket.duplicate()?;
         Ok(Stream { socket, session: self.session.clone() })
     }
+}
+
+/// Receives with `read` until there is plaintext or an end.
+async fn read_opened(
+    session: &Session,
+    buffer: &mut Buffer,
+    mut read: impl AsyncFnMut(&mut Buffer) -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match session.receive(buffer)? {
+            Received::Bytes(count) => return Ok(count),
+            Received::End => return Ok(0),
+            Received::Nothing => {}
+        }
+        let mut sealed = session.take_sealed(Class::Small);
+        let received = read(&mut sealed).await;
+        session.put_sealed(sealed);
+        if received? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Sends with `write` all that is filled, sealed.
+async fn write_sealed(
+    session: &Session,
+    buffer: &mut Buffer,
+    mut write: impl AsyncFnMut(&mut Buffer) -> Result<(), WriteError>,
+) -> Result<(), WriteError> {
+    let mut written = 0;
+    while !buffer.is_empty() {
+        let length = buffer.len();
+        let mut sealed = session.seal(buffer).map_err(|_| WriteError { written })?;
+        let sent = write(&mut sealed).await;
+        sent.map_err(|error| WriteError { written: written + error.written })?;
+        written += length - buffer.len();
+    }
+    Ok(())
 }

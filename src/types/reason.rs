@@ -45,6 +45,10 @@ reasons! {
 
     /// No TLS handshake came to an end: it was malformed, offered nothing that we do, or stopped.
     TlsHandshake = 400 Caller "tls-handshake" "The TLS handshake failed";
+    /// Something else than TLS came to a listener that takes nothing else.
+    TlsExpected = 400 Caller "tls-expected" "This listener takes HTTPS only";
+    /// The listener asks for a client certificate, and got none, or one that it does not accept.
+    ClientCertificateInvalid = 400 Caller "client-certificate-invalid" "The client certificate is missing or not valid";
     /// The request line is not what RFC 9112 §3 describes.
     RequestLineInvalid = 400 Caller "request-line-invalid" "The request line is malformed";
     /// The request target has none of the four forms, or bytes that may not stand in one (RFC 9112 §3.2).
@@ -110,8 +114,17 @@ reasons! {
     UpstreamUnresolved = 502 Upstream "upstream-unresolved" "The API's name cannot be resolved";
     /// The API's answer stopped in the middle: the caller sees it cut.
     UpstreamCut = 502 Upstream "upstream-cut" "The API's answer was cut short";
-    /// The TLS handshake with the API failed: its certificate is not trusted, has another name, or the two have no
-    /// version or cipher suite in common.
+    /// The API's certificate is for other names: `server_name` of the target says which one is meant.
+    UpstreamCertificateName = 502 Upstream "upstream-certificate-name" "The API's certificate has another name";
+    /// No authority that the target trusts stands behind the API's certificate: `roots` of the target says which do.
+    UpstreamCertificateIssuer = 502 Upstream "upstream-certificate-issuer" "The API's certificate is not trusted";
+    /// The API's certificate has expired, or is not valid yet.
+    UpstreamCertificateExpired = 502 Upstream "upstream-certificate-expired" "The API's certificate is out of date";
+    /// No key in the chain of the API's certificate is among the `pins` of the target.
+    UpstreamCertificatePin = 502 Upstream "upstream-certificate-pin" "The API's certificate is not a pinned one";
+    /// The API refused us in TLS: it may want a `client_certificate` of the target, or another one.
+    UpstreamTlsRefused = 502 Upstream "upstream-tls-refused" "The API refused the TLS connection";
+    /// The TLS handshake with the API failed in another way: the two may have no version or cipher suite in common.
     UpstreamTls = 502 Upstream "upstream-tls" "The API's TLS handshake failed";
     /// No connection to the API could be made in time.
     ConnectTimeout = 504 Upstream "connect-timeout" "The API did not accept the connection in time";

@@ -292,9 +292,7 @@ fn spawn(mut command: Command, directory: &Path) -> Child {
 }
 
 fn write_all(directory: &Path, configuration: &str, files: &[(&str, &str)]) {
-    if tls::is_on() {
-        tls::write_files(directory);
-    }
+    tls::write_files(directory);
     for (name, text) in files.iter().chain([&("keyferry.toml", configuration)]) {
         let path = directory.join(name);
         fs::create_dir_all(path.parent().expect("it has a directory")).expect("a directory can be made");

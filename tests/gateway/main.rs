@@ -30,6 +30,7 @@ mod slow_sides;
 mod telemetry;
 mod timeouts;
 mod timeouts_upstream;
+mod tls_targets;
 mod top;
 mod tunnels;
 mod upgrade;

@@ -124,6 +124,10 @@ async fn receive_head(
             (Some(_), _) => {}
             (None, Ending::Late) => return Err(Failure::Final(late(connection, exchange, nothing_yet))),
             (None, Ending::Unwanted) => return Err(Failure::Final(Reason::CallerGone)),
+            // TLS 1.3 says only now that a client certificate is missing or not accepted.
+            (None, _) if nothing_yet && !upstream.reused && upstream.stream.was_refused() => {
+                return Err(Failure::Final(Reason::UpstreamTlsRefused));
+            }
             (None, _) if nothing_yet && exchange.method.is_idempotent() => {
                 return Err(Failure::Stale(Reason::UpstreamClosed));
             }

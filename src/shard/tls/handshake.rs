@@ -11,10 +11,13 @@ use rustls::{
     client::{ClientConnectionData, UnbufferedClientConnection},
     pki_types::ServerName,
     server::{ServerConnectionData, UnbufferedServerConnection},
-    unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus},
+    unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedConnectionCommon, UnbufferedStatus},
 };
 
-use super::{Kernel, Receiving, Sending, Session, record::Cipher};
+use super::{
+    Kernel, Receiving, Sending, Session,
+    record::{Cipher, record_length},
+};
 use crate::shard::buffer::{Buffer, Class};
 
 /// Steps of one handshake: no real one takes as many.
@@ -31,8 +34,8 @@ pub(in crate::shard) enum Step {
     Receive,
     /// It is done.
     Done,
-    /// It cannot succeed. What is there to send says why.
-    Failed,
+    /// It cannot succeed. What is there to send tells the other side why, and the error us, where rustls has one.
+    Failed(Option<rustls::Error>),
 }
 
 /// A handshake under way.
@@ -71,6 +74,17 @@ impl Handshake {
         (self.received.room() > 0).then_some(&mut self.received)
     }
 
+    /// Whether a step can do anything with what was received: there is a whole record, or nothing like one.
+    pub(in crate::shard) fn has_record(&self) -> bool {
+        let received = self.received.filled();
+        record_length(received).map_or(true, |length| length.is_some_and(|length| received.len() >= length))
+    }
+
+    /// Whether the other side speaks HTTP, or something else in letters: a handshake begins with another byte.
+    pub(in crate::shard) fn is_text(&self) -> bool {
+        self.received.filled().first().is_some_and(u8::is_ascii_alphabetic)
+    }
+
     /// What to send before the next step.
     pub(in crate::shard) fn unsent(&mut self) -> &mut Buffer {
         &mut self.to_send
@@ -80,8 +94,14 @@ impl Handshake {
     pub(in crate::shard) fn step(&mut self) -> Step {
         let Self { side, received, to_send, plain, ended } = self;
         match &mut **side {
-            Side::Server(side) => drive(side, received, to_send, plain, ended),
-            Side::Client(side) => drive(side, received, to_send, plain, ended),
+            Side::Server(side) => {
+                let process = UnbufferedConnectionCommon::<ServerConnectionData>::process_tls_records;
+                drive(side, process, received, to_send, plain, ended)
+            }
+            Side::Client(side) => {
+                let process = UnbufferedConnectionCommon::<ClientConnectionData>::process_tls_records;
+                drive(side, process, received, to_send, plain, ended)
+            }
         }
     }
 
@@ -110,6 +130,7 @@ impl Handshake {
                 plain,
                 over: ended,
                 failed: false,
+                refused: false,
                 empty: 0,
                 message: Vec::new(),
             }),
@@ -120,49 +141,9 @@ impl Handshake {
     }
 }
 
-/// The two sides of rustls as one.
-trait Process {
-    type Data;
-
-    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
-
-    fn is_over(&self) -> bool;
-
-    /// Whether there is something to send that was not encoded yet.
-    fn has_unsent(&self) -> bool;
-}
-
-impl Process for UnbufferedServerConnection {
-    type Data = ServerConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(bytes)
-    }
-
-    fn is_over(&self) -> bool {
-        !self.is_handshaking()
-    }
-
-    fn has_unsent(&self) -> bool {
-        self.wants_write()
-    }
-}
-
-impl Process for UnbufferedClientConnection {
-    type Data = ClientConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(bytes)
-    }
-
-    fn is_over(&self) -> bool {
-        !self.is_handshaking()
-    }
-
-    fn has_unsent(&self) -> bool {
-        self.wants_write()
-    }
-}
+/// What reads records on one of the two sides of rustls.
+type Process<Data> =
+    for<'c, 'i> fn(&'c mut UnbufferedConnectionCommon<Data>, &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Data>;
 
 /// What one turn of rustls asked for.
 enum Turn {
@@ -173,17 +154,19 @@ enum Turn {
 }
 
 /// Until it is done, has failed, or needs more.
-fn drive(
-    side: &mut impl Process,
+fn drive<Data>(
+    side: &mut UnbufferedConnectionCommon<Data>,
+    process: Process<Data>,
     received: &mut Buffer,
     to_send: &mut Buffer,
     plain: &mut Option<Buffer>,
     ended: &mut bool,
 ) -> Step {
     let mut failed = false;
+    let mut error = None;
     for _ in 0..STEPS_MAX {
         let bytes = received.filled_mut();
-        let status = side.process(bytes);
+        let status = process(side, bytes);
         let mut used = status.discard;
         let turn = match status.state {
             Ok(ConnectionState::EncodeTlsData(mut data)) => match encode(&mut data, to_send) {
@@ -203,7 +186,10 @@ fn drive(
                             break Turn::Failed;
                         }
                     }
-                    Some(Err(_)) => break Turn::Failed,
+                    Some(Err(why)) => {
+                        error.get_or_insert(why);
+                        break Turn::Failed;
+                    }
                     None => break Turn::Again,
                 }
             },
@@ -216,21 +202,24 @@ fn drive(
             Ok(ConnectionState::BlockedHandshake) => Turn::Receive,
             Ok(ConnectionState::WriteTraffic(_)) => Turn::Writable,
             Ok(_) => Turn::Failed,
-            Err(_) => Turn::Failed,
+            Err(why) => {
+                error.get_or_insert(why);
+                Turn::Failed
+            }
         };
         received.consume(used);
         match turn {
             // One more turn writes the alert, if there is one. Another would read on where rustls has stopped, which it
             // does not expect: it can panic.
             _ if failed => break,
-            Turn::Failed if side.has_unsent() => failed = true,
+            Turn::Failed if side.wants_write() => failed = true,
             Turn::Failed => break,
             Turn::Again => {}
-            Turn::Writable if side.is_over() => return Step::Done,
+            Turn::Writable if !side.is_handshaking() => return Step::Done,
             Turn::Receive | Turn::Writable => return Step::Receive,
         }
     }
-    Step::Failed
+    Step::Failed(error)
 }
 
 /// Writes a record behind what is to be sent, in a larger buffer if need be.

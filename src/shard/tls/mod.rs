@@ -30,6 +30,8 @@ const RECORDS_PER_KEY_MAX: u64 = 1 << 23;
 /// The longest message of a handshake that is done: a ticket.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 const CLOSE_NOTIFY: [u8; 2] = [1, 0];
+const USER_CANCELED: u8 = 90;
+const NO_RENEGOTIATION: u8 = 100;
 const KEY_UPDATE: u8 = 24;
 const NEW_SESSION_TICKET: u8 = 4;
 
@@ -64,6 +66,8 @@ struct Receiving {
     over: bool,
     /// Nothing that comes can be believed any more.
     failed: bool,
+    /// The other side gave up, with a word for it.
+    refused: bool,
     empty: u32,
     /// A message of the handshake that goes on in the next record.
     message: Vec<u8>,
@@ -106,6 +110,11 @@ impl Session {
         larger
     }
 
+    /// Whether the other side has said that it wants nothing to do with us.
+    pub(super) fn was_refused(&self) -> bool {
+        self.receiving.borrow().refused
+    }
+
     /// Whether a part of a record is here.
     pub(super) fn has_part(&self) -> bool {
         self.receiving.borrow().sealed.is_some()
@@ -139,7 +148,10 @@ impl Session {
                 Ok(Opened::Message) => self.handle_messages(&mut receiving)?,
                 Ok(Opened::End) => receiving.over = true,
                 Ok(Opened::Nothing) => break,
-                Ok(Opened::Fatal) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                Ok(Opened::Fatal) => {
+                    receiving.refused = true;
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
                 Err(BadRecord) => {
                     receiving.failed = true;
                     match count {
@@ -324,8 +336,8 @@ impl Receiving {
             }
             Content::Alert => match data {
                 [_, 0] => Opened::End,
-                // A warning of TLS 1.2 that means nothing to us, such as that nobody renegotiates.
-                [1, 90 | 100] if !self.cipher.is_tls13() => Opened::Data(0),
+                // What calls itself a warning and means nothing to us: the end follows, or nobody renegotiates.
+                [_, USER_CANCELED] | [1, NO_RENEGOTIATION] => Opened::Data(0),
                 _ => Opened::Fatal,
             },
         };

@@ -91,7 +91,7 @@ fn shake(mut ours: Handshake, other: &mut Connection, piece: usize) -> Rc<Sessio
                 return session;
             }
             Step::Receive => {}
-            Step::Failed => panic!("it failed"),
+            Step::Failed(_) => panic!("it failed"),
         }
         ours.unsent().clear();
         feed(other, &sent).expect("good records");
@@ -273,7 +273,7 @@ fn garbage_is_refused_with_an_alert() {
     let (server, _) = configs(&TLS13, SUITES[0].1);
     let mut ours = Handshake::accept(server).expect("a server");
     assert!(ours.room().expect("room").append(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n"));
-    assert!(matches!(ours.step(), Step::Failed));
+    assert!(matches!(ours.step(), Step::Failed(_)));
     assert_eq!(ours.unsent().filled().first(), Some(&21), "an alert");
 }
 
@@ -320,7 +320,7 @@ fn a_request_and_an_end_may_come_with_the_handshake() {
             match step {
                 Step::Done => break ours.finish().expect("a session"),
                 Step::Receive => {}
-                Step::Failed => panic!("it failed"),
+                Step::Failed(_) => panic!("it failed"),
             }
             other.writer().write_all(b"GET").expect("memory");
             other.send_close_notify();
@@ -341,7 +341,7 @@ fn fails(mut ours: Handshake, bytes: &[u8], piece: usize) -> bool {
     let _ = ours.step();
     bytes.chunks(piece).any(|piece| {
         assert!(ours.room().expect("it is not much").append(piece));
-        matches!(ours.step(), Step::Failed)
+        matches!(ours.step(), Step::Failed(_))
     })
 }
 
