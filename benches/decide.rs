@@ -68,6 +68,7 @@ fn judge(c: &mut Criterion, keys: usize, snapshot: &Snapshot) {
                 let head = parse_request(black_box(&bytes), &snapshot.callers.head, &mut table)
                     .expect("the head is well-formed");
                 let means = Means {
+                    certificate: None,
                     now: NOW,
                     source: [127, 0, 0, 1].into(),
                     path: &mut path,

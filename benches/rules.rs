@@ -80,6 +80,7 @@ fn decision(group: &mut Group<'_>, name: &str, snapshot: &Snapshot, path: &str, 
     group.bench_function(name, |b| {
         b.iter(|| {
             let means = Means {
+                certificate: None,
                 now: Now(0),
                 source: [127, 0, 0, 1].into(),
                 path: &mut scratch,

@@ -80,6 +80,8 @@ pub const BUFFERS_LARGE_KEPT: usize = 32;
 
 /// The most that a TLS handshake may take, however long a head may.
 pub const HANDSHAKE_MILLIS_MAX: u64 = 15_000;
+/// How long it holds that authorities stand behind a client certificate, before their signatures are checked again.
+pub const CLIENT_CHECK_MILLIS: i64 = 60_000;
 /// Steps of TLS handshakes that a shard takes before it looks after everybody else.
 pub const HANDSHAKES_PER_TURN_MAX: u32 = 2;
 /// Length of a tick, the resolution of every deadline.
@@ -120,6 +122,10 @@ pub const REFUSALS_MAX: usize = 64;
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Old tables that wait for a moment in which nobody else needs the processor.
 pub const GARBAGE_KEPT_MAX: usize = 4;
+/// Names of one client certificate.
+pub const CLIENT_NAMES_MAX: usize = 64;
+/// Sets of authorities that are remembered to stand behind one client certificate.
+pub const CLIENT_AUTHORITIES_KEPT_MAX: usize = 8;
 /// Shards at most.
 pub const SHARDS_MAX: usize = 256;
 /// Addresses of one target that are kept.

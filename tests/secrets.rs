@@ -250,6 +250,7 @@ fn a_decision_shows_nothing() {
         let means = Means {
             now: Now(0),
             source: [127, 0, 0, 1].into(),
+            certificate: None,
             path: &mut path,
             rules: &mut RuleMemory::default(),
             watch: &mut Unwatched,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustls::server::danger::ClientCertVerifier;
+
 use crate::{
     config::plan::{Plan, ProxyCredential},
     snapshot::{Credential, RuleSet, ScopeBits},
@@ -15,6 +17,7 @@ pub(super) fn compile(
     credential: &ProxyCredential,
     plan: &Plan,
     (rules, scopes): (Arc<RuleSet>, ScopeBits),
+    authorities: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Credential {
     let consumer = credential.consumer.and_then(|at| plan.consumers.get(at));
     let values = [
@@ -34,5 +37,6 @@ pub(super) fn compile(
         identity: identity.into_boxed_slice(),
         rules,
         scopes,
+        authorities,
     }
 }

@@ -115,7 +115,13 @@ impl Compiler {
         let mut credentials: Vec<_> = (0..self.credentials.end()).map(|_| None).collect();
         for ((at, one), &number) in plan.proxy_credentials.iter().enumerate().zip(&numbers) {
             if let Some(place) = credentials.get_mut(number as usize) {
-                *place = Some(credentials::compile(number, one, plan, rules.of_credential(plan, at)));
+                *place = Some(credentials::compile(
+                    number,
+                    one,
+                    plan,
+                    rules.of_credential(plan, at),
+                    tls.callers.get(at).cloned().flatten(),
+                ));
             }
         }
         Ok(Compiled {

@@ -103,30 +103,37 @@ fn serving(proxy: &PlannedProxy, upstream: Option<UpstreamId>) -> Serving {
 
 /// Every place that a credential of the proxy names, once, in the order in which they are first named.
 fn locations(route: &ProxyRoute, plan: &Plan, numbers: &[u32]) -> Box<[Location]> {
-    let mut found: Vec<(&str, Vec<u32>)> = Vec::new();
+    let mut found: Vec<(&PlannedLocation, Vec<u32>)> = Vec::new();
     for &at in &route.proxy_credentials {
         let (Some(credential), Some(&number)) = (plan.proxy_credentials.get(at), numbers.get(at)) else {
             continue;
         };
-        for PlannedLocation::Header(name) in &credential.locations {
-            match found.iter_mut().find(|(known, _)| known == name) {
+        for location in &credential.locations {
+            match found.iter_mut().find(|(known, _)| *known == location) {
                 Some((_, credentials)) => credentials.push(number),
-                None => found.push((name, vec![number])),
+                None => found.push((location, vec![number])),
             }
         }
     }
-    found.into_iter().map(|(name, credentials)| location(name, credentials)).collect()
+    found.into_iter().map(|(planned, credentials)| location(planned, credentials)).collect()
 }
 
-fn location(name: &str, mut credentials: Vec<u32>) -> Location {
+fn location(planned: &PlannedLocation, mut credentials: Vec<u32>) -> Location {
     credentials.sort_unstable();
     credentials.dedup();
-    let kind = if name == "authorization" { LocationKind::Authorization } else { LocationKind::Plain };
+    let (name, kind) = match planned {
+        PlannedLocation::Header(name) if name == "authorization" => {
+            (name.as_str(), LocationKind::Authorization)
+        }
+        PlannedLocation::Header(name) => (name.as_str(), LocationKind::Plain),
+        PlannedLocation::ClientCertificate => ("", LocationKind::Certificate),
+    };
     Location { name: name.as_bytes().into(), kind, credentials: credentials.into_boxed_slice() }
 }
 
 fn stripped(locations: &[Location], target: Option<&TargetCredential>) -> NameSet {
-    let of_locations = locations.iter().filter_map(|location| std::str::from_utf8(&location.name).ok());
+    let fields = locations.iter().filter(|location| location.kind != LocationKind::Certificate);
+    let of_locations = fields.filter_map(|location| std::str::from_utf8(&location.name).ok());
     let of_target = target.into_iter().flat_map(|target| target.fields.iter().map(|(name, _)| name.as_str()));
     NameSet::new(of_locations.chain(of_target).chain(IDENTITY_FIELDS).chain(GATEWAY_FIELDS))
 }
@@ -142,10 +149,15 @@ fn injected(target: Option<&TargetCredential>) -> Secret {
     Secret::new(lines)
 }
 
-/// One challenge for each kind of location. `ApiKey` is not a registered scheme; it names what is expected all
+/// One challenge for each kind of location. `ApiKey` and `ClientCertificate` are no registered schemes; they name what is expected all
 /// the same, and RFC 9110 §11.6.1 asks for at least one challenge.
 fn challenge(realm: &str, locations: &[Location]) -> Box<[u8]> {
-    let mut lines = format!("WWW-Authenticate: ApiKey realm=\"{realm}\"\r\n");
+    let mut lines = match locations {
+        [only] if only.kind == LocationKind::Certificate => {
+            format!("WWW-Authenticate: ClientCertificate realm=\"{realm}\"\r\n")
+        }
+        _ => format!("WWW-Authenticate: ApiKey realm=\"{realm}\"\r\n"),
+    };
     if locations.iter().any(|location| location.kind == LocationKind::Authorization) {
         lines.push_str(&format!("WWW-Authenticate: Bearer realm=\"{realm}\"\r\n"));
     }

@@ -24,7 +24,7 @@ pub fn difference(before: &Plan, after: &Plan) -> Difference {
     add("consumer", Changes::of(&before.consumers, &after.consumers, |one| &one.name, |a, b| a == b));
     let (old, new) = (&before.proxy_credentials, &after.proxy_credentials);
     let same = |old: &ProxyCredential, new: &ProxyCredential| {
-        (&old.locations, &old.rules) == (&new.locations, &new.rules)
+        (&old.locations, &old.authorities, &old.rules) == (&new.locations, &new.authorities, &new.rules)
             && consumer(old, before) == consumer(new, after)
     };
     add("credential", Changes::of(old, new, |one| &one.name, same));

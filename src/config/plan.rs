@@ -195,8 +195,11 @@ pub struct ProxyCredential {
     pub consumer: Option<usize>,
     /// `locations`: where a caller may put the key, at least one.
     pub locations: Vec<Location>,
-    /// `keys`, and the content of each of `key_files`.
+    /// `keys`, and the content of each of `key_files`; or `clients`, each under the digest of the name that it is known
+    /// by.
     pub keys: Vec<Arc<KeyList>>,
+    /// `ca`: who must stand behind the certificates of `clients`.
+    pub authorities: Option<Arc<Authorities>>,
     /// `[[credential.rule]]`.
     pub rules: Arc<Rules>,
 }
@@ -218,6 +221,8 @@ impl ProxyCredential {
 pub enum Location {
     /// `"header:NAME"`, the name in lower case. `authorization` is read raw, and behind `Bearer` or `ApiKey`.
     Header(String),
+    /// The certificate of the connection, with `auth = "mtls"`.
+    ClientCertificate,
 }
 
 /// One key of a proxy credential, as its verifier.

@@ -95,6 +95,7 @@ fn ask(snapshot: &Snapshot, question: &Question<'_>, record: &mut Record) -> Res
     let means = Means {
         now: Now(question.now),
         source: question.source,
+        certificate: None,
         path: &mut path,
         rules: &mut RuleMemory::default(),
         watch: record,

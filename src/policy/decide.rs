@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Denial, Identity, Permit, RuleMemory, Watch, authenticate::authenticate, authorise::authorise};
+use super::{
+    ClientCertificate, Denial, Identity, Permit, RuleMemory, Watch, authenticate::authenticate,
+    authorise::authorise,
+};
 use crate::{
     protocol::http::{
         Form, RequestHead,
@@ -25,6 +28,8 @@ pub struct Means<'b, W> {
     pub now: Now,
     /// The caller's address.
     pub source: IpAddr,
+    /// The certificate that the caller showed, if it did.
+    pub certificate: Option<&'b ClientCertificate>,
     /// Room for the path.
     pub path: &'b mut PathScratch,
     /// Memory of the rules' automata.
@@ -39,8 +44,8 @@ pub fn decide<'s, 'b>(
     head: &RequestHead<'b>,
     means: Means<'b, impl Watch>,
 ) -> Result<Permit<'s, 'b>, Denial<'s>> {
-    let now = means.now;
-    judge(snapshot, head, means, |proxy| authenticate(snapshot, proxy, &head.fields, now))
+    let (now, certificate) = (means.now, means.certificate);
+    judge(snapshot, head, means, |proxy| authenticate(snapshot, proxy, &head.fields, certificate, now))
 }
 
 /// The same for a caller whose credential is taken for granted: what an operator asks with `keyferry explain` and in

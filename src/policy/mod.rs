@@ -11,7 +11,7 @@ mod edit;
 mod verdict;
 mod watch;
 
-pub use authenticate::Grant;
+pub use authenticate::{ClientCertificate, Grant};
 pub use authorise::RuleMemory;
 pub use decide::{Means, Now, PathScratch, decide, decide_as};
 pub use edit::{

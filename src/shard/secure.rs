@@ -17,7 +17,7 @@ use super::{
     timer::{Deadline, OnExpiry},
     tls::{Handshake, Session, Step},
 };
-use crate::{limits::HANDSHAKE_MILLIS_MAX, snapshot::UpstreamTls, types::Reason};
+use crate::{limits::HANDSHAKE_MILLIS_MAX, policy::ClientCertificate, snapshot::UpstreamTls, types::Reason};
 
 /// Makes a connection to a caller secure, then serves it.
 pub(super) async fn accept(
@@ -35,9 +35,11 @@ pub(super) async fn accept(
     };
     drop(deadline); // before the descriptor is anybody else's
     let reason = match outcome {
-        Ok(session) => {
+        Ok((session, certificate)) => {
             let stream = Stream::secure(socket, session);
-            return spawn(Connection::new(&shard, stream, peer, presence).serve());
+            let mut connection = Connection::new(&shard, stream, peer, presence);
+            connection.certificate = certificate.map(Rc::new);
+            return spawn(connection.serve());
         }
         // Somebody who only looks whether the port is open has asked for nothing.
         Err(Broken::Silent) => return,
@@ -63,7 +65,7 @@ pub(super) async fn connect(
         Err(error) => Err(Broken::Refused(Some(error))),
     };
     match session {
-        Ok(session) => Ok(Stream::secure(socket, session)),
+        Ok((session, _)) => Ok(Stream::secure(socket, session)),
         Err(_) if deadline.expired() => Err(Reason::ConnectTimeout),
         Err(Broken::Refused(error)) => Err(error.as_ref().map_or(Reason::UpstreamTls, why)),
         Err(Broken::Silent | Broken::Gone | Broken::Text) => Err(Reason::UpstreamClosed),
@@ -115,7 +117,7 @@ async fn shake(
     mut handshake: Handshake,
     deadline: &Deadline,
     peer: Peer,
-) -> Result<Rc<Session>, Broken> {
+) -> Result<(Rc<Session>, Option<ClientCertificate>), Broken> {
     let mut heard = false;
     let mut must_receive = peer == Peer::Caller;
     loop {
@@ -136,7 +138,15 @@ async fn shake(
             return Err(Broken::Gone);
         }
         match handshake.step() {
-            Step::Done => return handshake.finish().ok_or(Broken::Refused(None)),
+            Step::Done => {
+                let shown = handshake.peer_certificates().filter(|_| peer == Peer::Caller);
+                let certificate = shown.map(ClientCertificate::read);
+                if matches!(certificate, Some(None)) {
+                    return Err(Broken::Refused(Some(CertificateError::BadEncoding.into())));
+                }
+                let session = handshake.finish().ok_or(Broken::Refused(None))?;
+                return Ok((session, certificate.flatten()));
+            }
             Step::Receive => {
                 if !handshake.unsent().is_empty() {
                     socket.write_all(handshake.unsent()).await.map_err(|_| Broken::Gone)?;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustls::server::danger::ClientCertVerifier;
+
 use super::{NameSet, RuleSet, ScopeBits, UpstreamId};
 use crate::types::{Effect, Secret, SeriesId};
 
@@ -104,7 +106,7 @@ impl Default for ProxyRules {
 /// One place where a key may stand.
 #[derive(Debug)]
 pub struct Location {
-    /// The field's name in lower case.
+    /// The field's name in lower case; empty if it is none.
     pub name: Box<[u8]>,
     /// How its value is read.
     pub kind: LocationKind,
@@ -119,6 +121,8 @@ pub enum LocationKind {
     Plain,
     /// The value of `Authorization`: the key itself, or behind `Bearer` or `ApiKey`.
     Authorization,
+    /// No field: the client certificate of the connection.
+    Certificate,
 }
 
 /// One proxy credential.
@@ -134,4 +138,6 @@ pub struct Credential {
     pub rules: Arc<RuleSet>,
     /// The scopes that its consumer holds.
     pub scopes: ScopeBits,
+    /// Who must stand behind the certificates of its callers, if it knows them by certificates.
+    pub authorities: Option<Arc<dyn ClientCertVerifier>>,
 }

@@ -4,6 +4,7 @@
 //! It imports no other room and does no work.
 
 mod cidr;
+mod client_name;
 mod key;
 mod pace;
 mod pattern;
@@ -13,6 +14,7 @@ mod secret;
 mod series;
 
 pub use cidr::{Cidr, CidrError};
+pub use client_name::{ClientName, SubjectText};
 pub use key::{Digest, KeyState, Window, digest_from_hex};
 pub use pace::Pace;
 pub use pattern::{Case, Pattern, Shape};

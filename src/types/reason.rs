@@ -77,6 +77,8 @@ reasons! {
     KeyRetired = 401 Caller "key-retired" "The credential is no longer in use";
     /// The key was revoked.
     KeyRevoked = 401 Caller "key-revoked" "The credential was revoked";
+    /// None of the authorities of the credential stands behind the client certificate.
+    ClientCertificateUntrusted = 401 Caller "client-certificate-untrusted" "The client certificate is not trusted";
     /// The rules do not allow the request.
     Rule = 403 Caller "rule" "The request is not allowed";
     /// No proxy has this alias, host name or id.

@@ -46,12 +46,17 @@ static IDENTITY: LazyLock<Identity> = LazyLock::new(|| {
     }
 });
 
-static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
+/// Whom callers of the gateway trust.
+pub fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(IDENTITY.certificate.clone()).expect("it is a root");
+    roots
+}
+
+static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_safe_default_protocol_versions().expect("versions");
-    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    Arc::new(builder.with_root_certificates(roots()).with_no_client_auth())
 });
 
 static SERVER: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {

@@ -8,6 +8,7 @@ mod common;
 mod access_log;
 mod bodies;
 mod certificates;
+mod client_certificates;
 mod credentials;
 mod crowd;
 mod drain;

@@ -17,7 +17,10 @@ use rustls::{
         CryptoProvider,
         ring::{Ticketer, cipher_suite, default_provider},
     },
-    server::{NoClientAuth, NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier},
+    server::{
+        NoClientAuth, NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
     sign::SingleCertAndKey,
     version::{TLS12, TLS13},
 };
@@ -28,7 +31,7 @@ use verify::Verifier;
 use crate::{
     config::{
         Diagnostic, Severity,
-        plan::{ClientCa, Identity, ListenerTls, Plan, Roots, TargetTls, TlsVersion},
+        plan::{Authorities, ClientCa, Identity, ListenerTls, Plan, Roots, TargetTls, TlsVersion},
     },
     limits::TLS_SESSIONS_MAX,
     snapshot::UpstreamTls,
@@ -73,6 +76,8 @@ pub(super) struct Tls {
     /// As the process has them; none before the first plan.
     listeners: Option<Vec<Started>>,
     targets: HashMap<String, (Arc<TargetTls>, Arc<UpstreamTls>)>,
+    /// What checks the certificates that credentials know callers by. Connections remember which of these said yes.
+    callers: Vec<(Arc<Authorities>, Arc<dyn ClientCertVerifier>)>,
 }
 
 #[derive(Clone)]
@@ -89,6 +94,8 @@ pub(super) struct CompiledTls {
     pub listeners: Arc<[Option<Arc<ServerConfig>>]>,
     /// By position of the target.
     pub upstreams: Vec<Option<Arc<UpstreamTls>>>,
+    /// By position of the proxy credential.
+    pub callers: Vec<Option<Arc<dyn ClientCertVerifier>>>,
     pub certificates: Vec<CertificateInUse>,
 }
 
@@ -129,12 +136,14 @@ impl Tls {
         };
         self.tickets_of.retain(|(client, _)| in_use(client));
         let upstreams = self.targets(plan)?;
+        let callers = self.callers(plan)?;
         let compiled = CompiledTls {
             listeners: started
                 .iter()
                 .map(|one| one.tls.as_ref().map(|(_, config)| Arc::clone(config)))
                 .collect(),
             upstreams,
+            callers,
             certificates: certificates(&started, plan),
         };
         self.listeners = Some(started);
@@ -160,18 +169,45 @@ impl Tls {
         Ok(found)
     }
 
+    fn callers(&mut self, plan: &Plan) -> Result<Vec<Option<Arc<dyn ClientCertVerifier>>>, Error> {
+        let before = std::mem::take(&mut self.callers);
+        let mut found = Vec::with_capacity(plan.proxy_credentials.len());
+        for credential in &plan.proxy_credentials {
+            let Some(authorities) = &credential.authorities else {
+                found.push(None);
+                continue;
+            };
+            let same = |(known, _): &&(Arc<Authorities>, _)| known == authorities;
+            let known = self.callers.iter().find(same).or_else(|| before.iter().find(same)).cloned();
+            let known = match known {
+                Some(known) => known,
+                None => (Arc::clone(authorities), self.verifier(authorities, true)?),
+            };
+            found.push(Some(Arc::clone(&known.1)));
+            self.callers.push(known);
+        }
+        Ok(found)
+    }
+
+    /// What checks the certificates of callers.
+    fn verifier(
+        &mut self,
+        authorities: &Authorities,
+        required: bool,
+    ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        let store = Arc::clone(&authorities.store);
+        let verifier = WebPkiClientVerifier::builder_with_provider(store, self.provider());
+        let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
+        verifier.build().map_err(|error| Error::General(error.to_string()))
+    }
+
     fn listener(&mut self, tls: &ListenerTls) -> Result<Arc<ServerConfig>, Error> {
-        let provider = self.provider();
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = ServerConfig::builder_with_provider(self.provider());
         let builder = builder.with_protocol_versions(versions(tls.min_version))?;
         let builder = match &tls.client {
             None => builder.with_client_cert_verifier(Arc::new(NoClientAuth)),
             Some(client) => {
-                let store = Arc::clone(&client.authorities.store);
-                let verifier = WebPkiClientVerifier::builder_with_provider(store, provider);
-                let verifier = if client.required { verifier } else { verifier.allow_unauthenticated() };
-                let verifier = verifier.build().map_err(|error| Error::General(error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
+                builder.with_client_cert_verifier(self.verifier(&client.authorities, client.required)?)
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(&tls.certificates)));

@@ -79,6 +79,17 @@ pub(super) fn read(
     outside: &dyn Outside,
     report: &mut Report,
 ) -> Option<String> {
+    read_with(verifier, table, keys, outside, report)
+}
+
+/// The same for a table in which something else than `sha256` or `key` says who is meant.
+pub(super) fn read_with(
+    verifier: fn(&mut Table<'_>, &dyn Outside, &mut Report) -> Verifier,
+    table: Table<'_>,
+    keys: &mut Keys,
+    outside: &dyn Outside,
+    report: &mut Report,
+) -> Option<String> {
     let mut table = table;
     let place = table.place();
     let id = table.take("id").and_then(|value| value.convert(report, value::name));
@@ -108,9 +119,13 @@ pub(super) fn checked_window(window: Window) -> Result<Window, Problem> {
     Err(Problem::new("the key expires before it becomes valid", "write an end that is later than not_before"))
 }
 
-enum Verifier {
+/// What a key is told by.
+pub(super) enum Verifier {
+    /// This.
     Digest(Digest),
+    /// It is not there, for the reason given.
     Dangling(String),
+    /// What is written is none, which was reported.
     Wrong,
 }
 

@@ -7,6 +7,7 @@
 mod access_log;
 mod assert;
 mod certificate;
+mod client;
 mod directory;
 mod entropy;
 mod field;

@@ -10,6 +10,7 @@ use super::{
         raw::Table,
         report::{Problem, Report},
     },
+    client::{self, Clients},
     directory::Directory,
     field, key_files,
     keys::{self, Keys},
@@ -33,11 +34,19 @@ pub(super) fn proxy_credential(
     outside: &dyn Outside,
     report: &mut Report,
 ) -> Read {
-    if let Some(value) = table.require("auth", r#"write auth = "key""#, report) {
-        field::choice(&value, &[("key", ()), ("apiKey", ())], report);
-    }
+    let words = [("key", false), ("apiKey", false), ("mtls", true)];
+    let auth = table.require("auth", r#"write auth = "key""#, report);
+    let by_certificate = auth.and_then(|value| field::choice(&value, &words, report)).unwrap_or(false);
     let mut broken = None;
     let consumer = consumer(table, consumers, &mut broken, report);
+    if by_certificate {
+        let Clients { authorities, list } = client::clients(table, outside, report);
+        let (name, consumer) = (name.to_owned(), consumer.map(|(position, _)| position));
+        let (locations, keys) = (vec![Location::ClientCertificate], list.into_iter().collect());
+        let rules = rule::rules(table, report);
+        let credential = ProxyCredential { name, consumer, locations, keys, authorities, rules };
+        return Read { credential, broken };
+    }
     let locations = locations(table, report);
     let file = table.whole();
     let mut keys = Keys::default();
@@ -62,7 +71,10 @@ pub(super) fn proxy_credential(
     let consumer = consumer.map(|(position, _)| position);
     let rules = rule::rules(table, report);
     let name = name.to_owned();
-    Read { credential: ProxyCredential { name, consumer, locations, keys: lists, rules }, broken }
+    Read {
+        credential: ProxyCredential { name, consumer, locations, keys: lists, authorities: None, rules },
+        broken,
+    }
 }
 
 fn consumer<'a>(

@@ -1,25 +1,33 @@
 //! What a tunnel was let in for, so that it can be asked later whether that still holds.
 
-use super::key::usable;
+use std::rc::Rc;
+
+use super::{ClientCertificate, Now, key::usable};
 use crate::{
     policy::Permit,
     snapshot::{Serving, Snapshot},
     types::{Digest, Reason},
 };
 
-/// The key that a tunnel was opened with, and the proxy that took it.
+/// The key or certificate that a tunnel was opened with, and the proxy that took it.
 #[derive(Debug, Clone)]
 pub struct Grant {
     digest: Digest,
     credential: u32,
     proxy: Box<str>,
+    certificate: Option<Rc<ClientCertificate>>,
 }
 
 impl Grant {
-    /// What a permit rests on; none if it rests on no key.
-    pub fn of(permit: &Permit<'_, '_>) -> Option<Self> {
+    /// What a permit rests on, `certificate` being that of its connection; none if it rests on no key.
+    pub fn of(permit: &Permit<'_, '_>, certificate: Option<&Rc<ClientCertificate>>) -> Option<Self> {
         let key = permit.identity().key?;
-        Some(Self { digest: key.digest, credential: key.credential, proxy: permit.proxy().label.clone() })
+        Some(Self {
+            digest: key.digest,
+            credential: key.credential,
+            proxy: permit.proxy().label.clone(),
+            certificate: certificate.filter(|one| one.is_known_by(&key.digest)).cloned(),
+        })
     }
 
     /// Whether the key would be accepted by the proxy now; until when, in milliseconds since the Unix epoch, it will
@@ -44,6 +52,10 @@ impl Grant {
         }
         let entry = snapshot.keys.find(&self.digest).find(|entry| entry.credential == self.credential);
         let entry = entry.ok_or(Reason::KeyUnknown)?;
-        usable(entry, now).map(|()| entry.window.expires)
+        usable(entry, now)?;
+        let Some(certificate) = &self.certificate else { return Ok(entry.window.expires) };
+        let credential = snapshot.credential(self.credential).ok_or(Reason::KeyUnknown)?;
+        certificate.counts(credential.authorities.as_ref(), Now(now))?;
+        Ok(entry.window.expires.min(certificate.expires()))
     }
 }

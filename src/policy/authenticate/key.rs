@@ -15,25 +15,29 @@ pub(super) enum Verdict<'s> {
 
 /// Looks a key up. Of several entries with its digest, only those of credentials that count at this location
 /// are considered; any of them that is accepted decides.
-pub(super) fn verify<'s>(
-    snapshot: &'s Snapshot,
-    location: &Location,
-    key: &[u8],
-    Now(now): Now,
-) -> Verdict<'s> {
+pub(super) fn verify<'s>(snapshot: &'s Snapshot, location: &Location, key: &[u8], now: Now) -> Verdict<'s> {
     if key.len() > KEY_BYTES_MAX {
         return Verdict::Refused(Reason::KeyUnknown); // no such key is ever stored
     }
-    let digest = digest(key);
-    if snapshot.revoked.key(&digest) {
+    verify_digest(snapshot, location, &digest(key), now)
+}
+
+/// The same for what is known by a digest.
+pub(super) fn verify_digest<'s>(
+    snapshot: &'s Snapshot,
+    location: &Location,
+    digest: &Digest,
+    Now(now): Now,
+) -> Verdict<'s> {
+    if snapshot.revoked.key(digest) {
         return Verdict::Refused(Reason::KeyRevoked); // before any table can say yes
     }
     let mut reason = Reason::KeyUnknown;
-    for entry in snapshot.keys.find(&digest) {
+    for entry in snapshot.keys.find(digest) {
         if location.credentials.binary_search(&entry.credential).is_err() {
             continue;
         }
-        if snapshot.revoked.key_of(&digest, entry.credential) {
+        if snapshot.revoked.key_of(digest, entry.credential) {
             reason = Reason::KeyRevoked;
             continue;
         }

@@ -1,9 +1,11 @@
 //! Who calls: finds the keys that a request presents and the one that its proxy accepts.
 
+mod certificate;
 mod grant;
 mod key;
 mod present;
 
+pub use certificate::ClientCertificate;
 pub use grant::Grant;
 
 use key::Verdict;
@@ -12,7 +14,7 @@ use present::Presented;
 use super::{Identity, Now};
 use crate::{
     protocol::http::Fields,
-    snapshot::{Proxy, Snapshot},
+    snapshot::{LocationKind, Proxy, Snapshot},
     types::Reason,
 };
 
@@ -22,17 +24,24 @@ pub(super) fn authenticate<'s>(
     snapshot: &'s Snapshot,
     proxy: &'s Proxy,
     fields: &Fields<'_>,
+    certificate: Option<&ClientCertificate>,
     now: Now,
 ) -> Result<Identity<'s>, Reason> {
     let mut closest = Reason::CredentialMissing;
     let mut accepted = None;
     for location in &proxy.locations {
         // Every location is looked at, also behind one that decided: an ambiguous request is refused whole.
-        let key = match present::find(location, fields)? {
-            Presented::Key(key) if accepted.is_none() => key,
-            _ => continue,
+        let verdict = match (location.kind, certificate) {
+            (LocationKind::Certificate, Some(certificate)) if accepted.is_none() => {
+                certificate::verify(snapshot, location, certificate, now)
+            }
+            (LocationKind::Certificate, _) => continue,
+            _ => match present::find(location, fields)? {
+                Presented::Key(key) if accepted.is_none() => key::verify(snapshot, location, key, now),
+                _ => continue,
+            },
         };
-        match key::verify(snapshot, location, key, now) {
+        match verdict {
             Verdict::Accepted(identity) => accepted = Some(identity),
             Verdict::Refused(reason) => closest = closer(closest, reason),
         }

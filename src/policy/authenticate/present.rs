@@ -30,6 +30,7 @@ pub(super) fn find<'b>(location: &Location, fields: &Fields<'b>) -> Result<Prese
 fn stands_in(location: &Location, field: &FieldRef<'_>) -> bool {
     match location.kind {
         LocationKind::Authorization => field.kind == Kind::Authorization,
+        LocationKind::Certificate => false,
         LocationKind::Plain => field.name.eq_ignore_ascii_case(&location.name),
     }
 }
@@ -38,7 +39,7 @@ fn stands_in(location: &Location, field: &FieldRef<'_>) -> bool {
 /// (schemes match without case, RFC 9110 §11.1).
 fn key_in(kind: LocationKind, value: &[u8]) -> Option<&[u8]> {
     let key = match kind {
-        LocationKind::Plain => value,
+        LocationKind::Plain | LocationKind::Certificate => value,
         LocationKind::Authorization => match value.iter().position(|&byte| byte == b' ') {
             None => value,
             Some(space) => {

@@ -37,6 +37,7 @@ fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
             identity: Box::default(),
             rules: Arc::default(),
             scopes: ScopeBits::default(),
+            authorities: None,
         })
     };
     Snapshot {
@@ -91,7 +92,7 @@ fn ask(snapshot: &Snapshot, accepted: &[u32], fields: &str) -> Result<String, Re
     let mut table = FieldTable::new();
     let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).expect("a valid head");
     let proxy = proxy(accepted);
-    let found = authenticate(snapshot, &proxy, &head.fields, Now(NOW));
+    let found = authenticate(snapshot, &proxy, &head.fields, None, Now(NOW));
     found.map(|identity| identity.credential.name.to_string())
 }
 

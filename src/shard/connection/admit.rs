@@ -147,7 +147,8 @@ fn judge(
         return refuse_whole(Reason::BodyTooLarge, shard.trace(&stopwatch, None, None, &seen));
     }
     let mut watch = &stopwatch;
-    let means = Means { now: Now(time_millis), source, path, rules, watch: &mut watch };
+    let certificate = connection.certificate.as_deref();
+    let means = Means { now: Now(time_millis), source, certificate, path, rules, watch: &mut watch };
     let permit = match decide(snapshot, &head, means) {
         Ok(permit) => permit,
         Err(denial) => {
@@ -176,7 +177,7 @@ fn judge(
         version: head.version,
         keep_alive: head.keep_alive,
         websocket,
-        grant: websocket.then(|| Grant::of(&permit).map(Box::new)).flatten(),
+        grant: websocket.then(|| Grant::of(&permit, connection.certificate.as_ref()).map(Box::new)).flatten(),
         expects_continue: head.expects_continue,
         request_id,
         trace,

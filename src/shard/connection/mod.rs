@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     limits::{EMPTY_LINES_MAX, LINGER_BYTES_MAX, LINGER_MILLIS, REQUESTS_PER_TURN_MAX},
+    policy::ClientCertificate,
     protocol::{
         h1::{HeadScanner, leading},
         http::HeadLimits,
@@ -64,6 +65,8 @@ pub(super) struct Connection {
     pub(super) stream: Stream,
     pub(super) shard: Rc<Shard>,
     pub(super) address: Address,
+    /// What the caller showed in its handshake.
+    pub(super) certificate: Option<Rc<ClientCertificate>>,
     /// What was received and belongs to no request yet.
     pub(super) inbound: Option<Buffer>,
     _presence: Presence,
@@ -98,6 +101,7 @@ impl Connection {
             stream,
             shard: Rc::clone(shard),
             address: Address::new(peer.ip()),
+            certificate: None,
             inbound: None,
             _presence: presence,
         }

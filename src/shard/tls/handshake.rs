@@ -9,7 +9,7 @@ use std::{
 use rustls::{
     ClientConfig, ServerConfig,
     client::{ClientConnectionData, UnbufferedClientConnection},
-    pki_types::ServerName,
+    pki_types::{CertificateDer, ServerName},
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedConnectionCommon, UnbufferedStatus},
 };
@@ -102,6 +102,14 @@ impl Handshake {
                 let process = UnbufferedConnectionCommon::<ClientConnectionData>::process_tls_records;
                 drive(side, process, received, to_send, plain, ended)
             }
+        }
+    }
+
+    /// The certificates that the other side showed, its own first.
+    pub(in crate::shard) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match &*self.side {
+            Side::Server(side) => side.peer_certificates(),
+            Side::Client(side) => side.peer_certificates(),
         }
     }
 
