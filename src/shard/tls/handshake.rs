@@ -173,6 +173,9 @@ fn drive<Data>(
     let mut failed = false;
     let mut error = None;
     for _ in 0..STEPS_MAX {
+        if !side.is_handshaking() && !side.wants_write() {
+            return Step::Done; // what came behind it is opened as everything that comes later
+        }
         let bytes = received.filled_mut();
         let status = process(side, bytes);
         let mut used = status.discard;
@@ -217,9 +220,9 @@ fn drive<Data>(
         };
         received.consume(used);
         match turn {
-            // One more turn writes the alert, if there is one. Another would read on where rustls has stopped, which it
-            // does not expect: it can panic.
-            _ if failed => break,
+            // Further turns write what was to be sent, the alert last. Another would read on where rustls has stopped,
+            // which it does not expect: it can panic.
+            _ if failed && !side.wants_write() => break,
             Turn::Failed if side.wants_write() => failed = true,
             Turn::Failed => break,
             Turn::Again => {}

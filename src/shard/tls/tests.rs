@@ -277,6 +277,55 @@ fn garbage_is_refused_with_an_alert() {
     assert_eq!(ours.unsent().filled().first(), Some(&21), "an alert");
 }
 
+/// However small the records are that come along with the end of a handshake.
+#[test]
+fn what_comes_with_the_end_of_a_handshake_is_kept() {
+    for (version, suite) in SUITES {
+        let (server, client) = configs(version, suite);
+        let mut ours = Handshake::accept(server).expect("a server");
+        let mut other = Connection::Client(ClientConnection::new(client, name()).expect("a client"));
+        let hello = output_of(&mut other);
+        assert!(ours.room().expect("room").append(&hello));
+        assert!(matches!(ours.step(), Step::Receive));
+        let sent = ours.unsent().filled().to_vec();
+        ours.unsent().clear();
+        feed(&mut other, &sent).expect("good records");
+        let mut bytes = output_of(&mut other); // of TLS 1.3 the last flight, of TLS 1.2 all but the last word of ours
+        let early = !other.is_handshaking();
+        for _ in 0..if early { 100 } else { 0 } {
+            other.writer().write_all(b"x").expect("memory");
+            bytes.extend(output_of(&mut other));
+        }
+        let room = ours.room().expect("room");
+        assert!(room.append(&bytes), "{} bytes", bytes.len());
+        assert!(matches!(ours.step(), Step::Done), "{suite:?}");
+        let session = ours.finish().expect("a session");
+        let pending = session.take_pending().map(|pending| pending.filled().to_vec());
+        feed(&mut other, &pending.unwrap_or_default()).expect("good records");
+        let mut plain = Vec::new();
+        drain(&session, &mut plain).expect("good records");
+        assert_eq!(plain, b"x".repeat(if early { 100 } else { 0 }), "{suite:?}");
+        assert_eq!(early, version.version == rustls::ProtocolVersion::TLSv1_3);
+    }
+}
+
+/// Also when a part of the handshake has gone before it.
+#[test]
+fn a_refusal_is_told_to_the_end() {
+    let (server, client) = configs(&TLS13, SUITES[0].1);
+    let (mut server, mut client) = ((*server).clone(), (*client).clone());
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let mut ours = Handshake::accept(server.into()).expect("a server");
+    let mut other = Connection::Client(ClientConnection::new(client.into(), name()).expect("a client"));
+    let bytes = output_of(&mut other);
+    assert!(ours.room().expect("room").append(&bytes));
+    assert!(matches!(ours.step(), Step::Failed(Some(rustls::Error::NoApplicationProtocol))));
+    let sent = ours.unsent().filled().to_vec();
+    let told = feed(&mut other, &sent);
+    assert_eq!(told, Err(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)));
+}
+
 #[test]
 fn a_session_is_resumed() {
     for (version, suite) in [SUITES[0], SUITES[3]] {
