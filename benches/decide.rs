@@ -70,7 +70,7 @@ fn judge(c: &mut Criterion, keys: usize, snapshot: &Snapshot) {
                 let means = Means {
                     certificate: None,
                     now: NOW,
-                    source: [127, 0, 0, 1].into(),
+                    source: Some([127, 0, 0, 1].into()),
                     path: &mut path,
                     rules: &mut rules,
                     watch: &mut Unwatched,
@@ -84,7 +84,12 @@ fn judge(c: &mut Criterion, keys: usize, snapshot: &Snapshot) {
 }
 
 fn encode(permit: &Permit<'_, '_>, head: &RequestHead<'_>, out: &mut [u8]) -> usize {
-    let caller = CallerFacts { address: b"127.0.0.1", scheme: b"http", request_id: b"00000000000000000000" };
+    let caller = CallerFacts {
+        address: b"127.0.0.1",
+        scheme: b"http",
+        host: None,
+        request_id: b"00000000000000000000",
+    };
     let query = permit.query().unwrap_or_default();
     let mut writer = HeadWriter::new(out);
     writer.request_line(head.method_bytes, &[&permit.upstream().base_path, permit.path(), b"?", query]);

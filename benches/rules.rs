@@ -82,7 +82,7 @@ fn decision(group: &mut Group<'_>, name: &str, snapshot: &Snapshot, path: &str, 
             let means = Means {
                 certificate: None,
                 now: Now(0),
-                source: [127, 0, 0, 1].into(),
+                source: Some([127, 0, 0, 1].into()),
                 path: &mut scratch,
                 rules: &mut rules,
                 watch: &mut Unwatched,

@@ -118,6 +118,15 @@ pub const REQUESTS_PER_TURN_MAX: usize = 64;
 pub const PIECES_PER_TURN_MAX: u32 = 16;
 /// Callers over the bound on connections that are told so at a time; the rest is closed without a word.
 pub const REFUSALS_MAX: usize = 64;
+/// Networks that one listener takes PROXY headers, or a caller's address, from: each is looked at in turn.
+pub const LISTENER_PEERS_MAX: usize = 64;
+/// Length of a PROXY header of version 1, with its end of line (PROXY protocol §2.1).
+pub const PROXY_V1_BYTES_MAX: usize = 107;
+/// Length of a PROXY header of version 2 that is accepted: addresses, and what load balancers add to them.
+pub const PROXY_V2_BYTES_MAX: usize = 2 * 1024;
+/// Counts of connections by address, 4 bytes each, made only where there is a bound on them. Two addresses that share
+/// one are counted together: with 10,000 connected addresses one in 26 does.
+pub const ADDRESS_COUNTS: usize = 256 * 1024;
 /// Backlog of a listening socket.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Old tables that wait for a moment in which nobody else needs the processor.
@@ -232,6 +241,11 @@ const _: () = {
     assert!(HEAD_BYTES_MAX + BUFFER_HEADROOM_BYTES + BUFFER_TAILROOM_BYTES < BUFFER_LARGE_BYTES);
     assert!(BUFFER_HEADROOM_BYTES + BUFFER_TAILROOM_BYTES < BUFFER_SMALL_BYTES / 2);
     assert!(BUFFER_SMALL_BYTES < BUFFER_MEDIUM_BYTES && BUFFER_MEDIUM_BYTES < BUFFER_LARGE_BYTES);
+    assert!(
+        PROXY_V2_BYTES_MAX + BUFFER_HEADROOM_BYTES + BUFFER_TAILROOM_BYTES < BUFFER_SMALL_BYTES,
+        "a header fits the buffer that it is received in"
+    );
+    assert!(ADDRESS_COUNTS.is_power_of_two());
     assert!(TARGET_BYTES_DEFAULT < HEAD_BYTES_DEFAULT);
     assert!(SERIES_PAIRS_MAX < SERIES_MAX && SERIES_MAX.is_multiple_of(SERIES_CHUNK));
     assert!(METRICS_SERIES_MAX <= SERIES_MAX && KEYS_USED_MAX.is_multiple_of(KEYS_USED_CHUNK));

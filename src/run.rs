@@ -1,32 +1,35 @@
 //! The composition root: the only file that connects the rooms to a running gateway.
 
 mod sockets;
+mod unix;
 
-use std::{io, net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
+use std::{io, path::Path, process::ExitCode, sync::Arc};
 
 use arc_swap::ArcSwap;
 use ring::rand::{SecureRandom, SystemRandom};
+use socket2::Socket;
 use tracing::{info, warn};
 
 use crate::{
     admin,
-    compile::{Compiled, Compiler, Epoch},
+    compile::{Compiled, Compiler, Epoch, doors},
     config::{
         Diagnostic, Loaded, Watched,
         plan::{Driver as PlannedDriver, LogSink, Plan},
     },
     control::{
-        Builder, Built, Control, Freer, Handover, Notifier, Outcome, Publisher, ReadyPipe, ShardLink,
+        After, Builder, Built, Control, Freer, Handover, Notifier, Outcome, Publisher, ReadyPipe, ShardLink,
         Signals, Status, commands, keep_revoked, measure, resolve_all,
     },
     limits::SHARDS_MAX,
-    shard::{self, Driver, Handle, Setup, give_way},
+    shard::{self, AddressCounts, Driver, Handle, Listening, Setup, give_way},
     snapshot::Snapshot,
     store::Revocations,
     telemetry::{LogFile, LogWriter, Names, Ring, ShardCells, Sink, Telemetry},
+    types::Endpoint,
 };
 
-use sockets::Inherited;
+use sockets::{Files, Inherited};
 
 /// Descriptors that are left for everything but callers and targets.
 const DESCRIPTORS_RESERVED: usize = 128;
@@ -38,9 +41,9 @@ const CONNECTIONS_FEW: usize = 256;
 #[derive(Debug)]
 pub struct Running {
     /// The addresses of the listeners, in the order of the configuration.
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<Endpoint>,
     /// The address of the admin listener.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Endpoint>,
 }
 
 /// A configuration that can be served, and how to load it again.
@@ -113,7 +116,7 @@ async fn start_and_run(
     let addresses = resolve_all(plan).await;
     let log = plan.access_log.as_ref().map(|log| open_log(&log.sink)).transpose()?;
     let first = compiled.snapshot(1, &addresses, &compiled.revoked(&revocations));
-    let started = Started::new(plan, first, inherited)?;
+    let mut started = Started::new(plan, first, inherited)?;
     let cells: Vec<Arc<ShardCells>> =
         started.handles.iter().map(|handle| Arc::clone(&handle.cells)).collect();
     let snapshots = Arc::clone(&started.snapshots);
@@ -130,8 +133,14 @@ async fn start_and_run(
     }
     let (commands, queue) = commands();
     let state = admin::State { status: Arc::clone(&status), commands };
-    let (admin, admin_task) = started.admin.map(|socket| admin::serve(socket, state)).transpose()?.unzip();
-    if let Some(address) = admin {
+    let (admin, admin_task) = match (&plan.admin, started.admin) {
+        (Some(planned), Some(socket)) => {
+            let address = sockets::own_address(&socket, &planned.address);
+            (Some(address), Some(admin::serve(admin_listener(&planned.address, socket), state)?))
+        }
+        _ => (None, None),
+    };
+    if let Some(address) = &admin {
         info!(%address, "admin listening");
     }
     let shards = started.handles.len();
@@ -147,6 +156,8 @@ async fn start_and_run(
     if let Some(ready) = started.ready {
         ready.tell()?;
     }
+    started.files.take_over();
+    let files = started.files;
     let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
     let publisher = Publisher::new(started.snapshots, links);
     let control = Control {
@@ -164,7 +175,10 @@ async fn start_and_run(
         admin: admin_task,
         notifier,
     };
-    control.run(signals).await;
+    match control.run(signals).await {
+        After::Nobody => drop(files),
+        After::Another => files.leave(),
+    }
     if let Some(writer) = writer {
         writer.finish();
     }
@@ -199,6 +213,10 @@ impl ShardLink for Handle {
     fn hand_over(&self) {
         Self::hand_over(self);
     }
+
+    fn is_listening(&self) -> bool {
+        Self::is_listening(self)
+    }
 }
 
 /// The shards, serving.
@@ -208,11 +226,13 @@ struct Started {
     driver: Driver,
     /// Callers at a time, in all.
     connections: usize,
-    listeners: Vec<SocketAddr>,
+    listeners: Vec<Endpoint>,
+    /// The files of Unix sockets.
+    files: Files,
     handles: Vec<Handle>,
     /// One for each shard, if there is an access log.
     rings: Vec<Arc<Ring>>,
-    admin: Option<std::net::TcpListener>,
+    admin: Option<Socket>,
     /// For the process that replaces this one.
     handover: Handover,
     /// Tells the process that this one replaces.
@@ -228,6 +248,8 @@ impl Started {
         let count = plan.server.shards.unwrap_or(cores.len()).clamp(1, SHARDS_MAX.min(255));
         let connections_max = connections_of_a_shard(plan, count);
         let bound = sockets::bind(plan, count, inherited)?;
+        let doors = doors(plan);
+        let address_counts = plan.server.limits.connections_per_address.map(AddressCounts::new);
         let mut boot = [0; 5];
         SystemRandom::new()
             .fill(&mut boot)
@@ -237,7 +259,7 @@ impl Started {
             .into_iter()
             .flat_map(|entries| (0..count).map(move |_| Arc::new(Ring::new(entries))))
             .collect();
-        let start = |(index, listeners): (usize, Vec<(usize, std::net::TcpListener)>)| {
+        let start = |(index, listeners): (usize, Vec<Listening>)| {
             shard::start(Setup {
                 index: u8::try_from(index).unwrap_or(u8::MAX),
                 // More shards than cores would fight for them: then the scheduler decides.
@@ -246,6 +268,8 @@ impl Started {
                 listeners,
                 snapshots: Arc::clone(&snapshots),
                 connections_max,
+                doors: Arc::clone(&doors),
+                address_counts: address_counts.clone(),
                 ring: rings.get(index).map(Arc::clone),
                 boot,
             })
@@ -257,12 +281,21 @@ impl Started {
             driver,
             connections: connections_max * count,
             listeners: bound.addresses,
+            files: bound.files,
             handles,
             rings,
             admin: bound.admin,
             handover: bound.handover,
             ready: bound.ready,
         })
+    }
+}
+
+/// The admin listener's socket, as what it was configured.
+fn admin_listener(address: &Endpoint, socket: Socket) -> admin::Listener {
+    match address {
+        Endpoint::Tcp(_) => admin::Listener::Tcp(socket.into()),
+        Endpoint::Unix(_) => admin::Listener::Unix(socket.into()),
     }
 }
 

@@ -259,7 +259,8 @@ fn start_with(driver: &'static str, more: &str) -> SocketAddr {
         .name("control".into())
         .spawn(move || {
             keyferry::run::run(keyferry::run::without_file(loaded).unwrap(), |running| {
-                ready.send(running.listeners[0]).unwrap()
+                let address = running.listeners[0].to_string().parse().expect("an address");
+                ready.send(address).unwrap()
             })
         })
         .unwrap();

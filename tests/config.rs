@@ -298,7 +298,7 @@ fn every_mistake_has_its_place_and_its_remedy() {
         ),
         (
             "[[listener]]\naddress = \"localhost:80\"".to_owned(),
-            r#"k.toml:15:11: error: listener.address = "localhost:80": not an address with a port; write an address and a port, such as "0.0.0.0:8080" or "[::]:8080""#,
+            r#"k.toml:15:11: error: listener.address = "localhost:80": not an address with a port; write an address and a port, such as "0.0.0.0:8080" or "[::]:8080", or "unix:/run/keyferry/callers.sock""#,
         ),
         (
             "[listener]\naddress = \"[::]:80\"".to_owned(),
@@ -351,7 +351,7 @@ fn every_mistake_has_its_place_and_its_remedy() {
         ),
         (
             credential.replace("\"key\"", "\"jwtVerify\""),
-            r#"k.toml:17:8: error: credential[1].auth = "jwtVerify": not one of the words; write one of "key", "apiKey""#,
+            r#"k.toml:17:8: error: credential[1].auth = "jwtVerify": not one of the words; write one of "key", "apiKey", "mtls""#,
         ),
         (
             credential.replace("proxy", "both"),

@@ -249,7 +249,7 @@ fn a_decision_shows_nothing() {
         let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).unwrap();
         let means = Means {
             now: Now(0),
-            source: [127, 0, 0, 1].into(),
+            source: Some([127, 0, 0, 1].into()),
             certificate: None,
             path: &mut path,
             rules: &mut RuleMemory::default(),

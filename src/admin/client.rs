@@ -1,9 +1,9 @@
 //! The client of the admin listener, for the command line: one request, one whole answer.
 //!
-//! It speaks HTTP/1.1 over one TCP connection, which it closes. An answer is bounded in size and time. It knows
+//! It speaks HTTP/1.1 over one connection, which it closes. An answer is bounded in size and time. It knows
 //! nothing of what the answers mean.
 
-use std::{borrow::Cow, fmt, io, net::SocketAddr, time::Duration};
+use std::{borrow::Cow, fmt, io, time::Duration};
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
@@ -15,9 +15,13 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 
-use crate::limits::ADMIN_ANSWER_BYTES_MAX;
+use crate::{limits::ADMIN_ANSWER_BYTES_MAX, types::Endpoint};
 
 pub use hyper::Method;
 
@@ -62,21 +66,21 @@ pub enum ClientError {
     /// Nobody listens there.
     NotListening {
         /// Where.
-        address: SocketAddr,
+        address: Endpoint,
         /// What the system says.
         error: io::Error,
     },
     /// It took too long.
-    TimedOut(SocketAddr),
+    TimedOut(Endpoint),
     /// The connection ended, or what came is no answer.
     Broken {
         /// Where.
-        address: SocketAddr,
+        address: Endpoint,
         /// What is wrong with it.
         detail: String,
     },
     /// The answer is larger than [`ADMIN_ANSWER_BYTES_MAX`].
-    TooLarge(SocketAddr),
+    TooLarge(Endpoint),
     /// The answer is not what was expected.
     NotUnderstood(String),
     /// The program cannot ask: out of descriptors or memory.
@@ -112,18 +116,33 @@ impl std::error::Error for ClientError {}
 ///
 /// If there is no whole answer; a status that says no is none.
 pub async fn request(
-    address: SocketAddr,
+    address: &Endpoint,
     method: Method,
     path: &str,
     body: Option<Value>,
 ) -> Result<Reply, ClientError> {
-    let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(ClientError::NotListening { address, error }),
-        Err(_) => return Err(ClientError::TimedOut(address)),
+    let answer = match address {
+        Endpoint::Tcp(socket) => {
+            let stream = connected(address, TcpStream::connect(socket)).await?;
+            timeout(ANSWER_TIMEOUT, exchange(stream, address, method, path, body)).await
+        }
+        Endpoint::Unix(file) => {
+            let stream = connected(address, UnixStream::connect(file)).await?;
+            timeout(ANSWER_TIMEOUT, exchange(stream, address, method, path, body)).await
+        }
     };
-    let answer = timeout(ANSWER_TIMEOUT, exchange(stream, address, method, path, body)).await;
-    answer.unwrap_or(Err(ClientError::TimedOut(address)))
+    answer.unwrap_or_else(|_| Err(ClientError::TimedOut(address.clone())))
+}
+
+async fn connected<S>(
+    address: &Endpoint,
+    connecting: impl Future<Output = io::Result<S>>,
+) -> Result<S, ClientError> {
+    match timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(ClientError::NotListening { address: address.clone(), error }),
+        Err(_) => Err(ClientError::TimedOut(address.clone())),
+    }
 }
 
 /// The same for a caller without a runtime of its own.
@@ -132,7 +151,7 @@ pub async fn request(
 ///
 /// As [`request`].
 pub fn request_blocking(
-    address: SocketAddr,
+    address: &Endpoint,
     method: Method,
     path: &str,
     body: Option<Value>,
@@ -142,15 +161,22 @@ pub fn request_blocking(
 }
 
 async fn exchange(
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: &Endpoint,
     method: Method,
     path: &str,
     body: Option<Value>,
 ) -> Result<Reply, ClientError> {
-    let broken = |detail: &dyn fmt::Display| ClientError::Broken { address, detail: detail.to_string() };
+    let broken = |detail: &dyn fmt::Display| ClientError::Broken {
+        address: address.clone(),
+        detail: detail.to_string(),
+    };
+    let host = match address {
+        Endpoint::Tcp(address) => address.to_string(),
+        Endpoint::Unix(_) => "localhost".to_owned(),
+    };
     let head = Request::builder().method(method).uri(path);
-    let head = head.header(HOST, address.to_string()).header(CONNECTION, "close").header(ACCEPT, "*/*");
+    let head = head.header(HOST, host).header(CONNECTION, "close").header(ACCEPT, "*/*");
     let head = if body.is_some() { head.header(CONTENT_TYPE, "application/json") } else { head };
     let content = body.map_or_else(Bytes::new, |value| value.to_string().into());
     let request = head.body(Full::new(content)).map_err(|error| broken(&error))?;
@@ -162,7 +188,7 @@ async fn exchange(
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), ADMIN_ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-            true => ClientError::TooLarge(address),
+            true => ClientError::TooLarge(address.clone()),
             false => broken(&error),
         })?;
         Ok(Reply { status, body: body.to_bytes().into() })
@@ -207,8 +233,8 @@ mod tests {
     fn a_request_has_its_answer() {
         let (address, thread) =
             listener("HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\n{\"a\": 17}trailing");
-        let reply =
-            request_blocking(address, Method::POST, "/x?y=1", Some(json!({ "force": true }))).unwrap();
+        let reply = request_blocking(&address.into(), Method::POST, "/x?y=1", Some(json!({ "force": true })))
+            .unwrap();
         assert_eq!((reply.status, reply.text()), (201, "{\"a\": 17}".into()));
         assert!(reply.is_success());
         assert_eq!(reply.json::<Value>().unwrap()["a"], 17);
@@ -221,7 +247,7 @@ mod tests {
     #[test]
     fn nobody_there_is_said_so_that_one_knows_what_to_do() {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error = request_blocking(address, Method::GET, "/", None).unwrap_err();
+        let error = request_blocking(&address.into(), Method::GET, "/", None).unwrap_err();
         assert!(matches!(error, ClientError::NotListening { .. }), "{error:?}");
         let text = error.to_string();
         assert!(text.contains(&address.to_string()) && text.contains("Is the gateway running"), "{text}");
@@ -231,11 +257,11 @@ mod tests {
     fn what_is_no_answer_is_an_error() {
         for answer in ["", "SSH-2.0-OpenSSH_9\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut"] {
             let (address, _thread) = listener(answer);
-            let error = request_blocking(address, Method::GET, "/", None).unwrap_err();
+            let error = request_blocking(&address.into(), Method::GET, "/", None).unwrap_err();
             assert!(matches!(error, ClientError::Broken { .. }), "{answer:?}: {error:?}");
         }
         let (address, _thread) = listener("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-        let reply = request_blocking(address, Method::GET, "/", None).unwrap();
+        let reply = request_blocking(&address.into(), Method::GET, "/", None).unwrap();
         assert!(matches!(reply.json::<Value>(), Err(ClientError::NotUnderstood(_))));
     }
 }

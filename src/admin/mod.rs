@@ -12,7 +12,8 @@
 //! | `POST /revoke` | revokes; the body is `{"name": "…"}` or `{"sha256": "…"}` |
 //!
 //! It runs on the control thread and never touches a shard. It has no access control of its own, so it answers only
-//! requests that a browser cannot be made to send: the `Host` must be an address or `localhost`, and what changes
+//! requests that a browser cannot be made to send: the `Host` must be an address or `localhost` (unless it is asked over
+//! its Unix socket), and what changes
 //! something must say `Content-Type: application/json`.
 
 mod change;
@@ -20,7 +21,7 @@ pub mod client;
 mod metrics;
 mod telemetry;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -30,7 +31,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    task::AbortHandle,
+};
 
 use crate::control::{Commands, Report, Status};
 
@@ -43,17 +47,35 @@ pub struct State {
     pub commands: Commands,
 }
 
-/// Serves the admin listener; returns the address that it has, and what makes it accept no more.
+/// Where it listens.
+pub enum Listener {
+    /// At an address.
+    Tcp(std::net::TcpListener),
+    /// At a Unix socket, whose mode says who may ask.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// Serves the admin listener; returns what makes it accept no more.
 ///
 /// # Errors
 ///
 /// The socket cannot be used.
-pub fn serve(socket: std::net::TcpListener, state: State) -> std::io::Result<(SocketAddr, AbortHandle)> {
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket)?;
-    let address = listener.local_addr()?;
-    let serving = tokio::spawn(async move { axum::serve(listener, routes(state)).await });
-    Ok((address, serving.abort_handle()))
+pub fn serve(listener: Listener, state: State) -> std::io::Result<AbortHandle> {
+    let serving = match listener {
+        Listener::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(socket)?;
+            let routes = routes(state).layer(middleware::from_fn(only_meant_for_here));
+            tokio::spawn(async move { axum::serve(listener, routes).await })
+        }
+        // No browser connects to a Unix socket: whatever `Host` says is fine there.
+        Listener::Unix(socket) => {
+            socket.set_nonblocking(true)?;
+            let listener = UnixListener::from_std(socket)?;
+            tokio::spawn(async move { axum::serve(listener, routes(state)).await })
+        }
+    };
+    Ok(serving.abort_handle())
 }
 
 fn routes(state: State) -> Router {
@@ -67,7 +89,6 @@ fn routes(state: State) -> Router {
         .with_state(state.clone())
         .merge(metrics::routes(Arc::clone(&state.status)))
         .merge(telemetry::routes(state.status))
-        .layer(middleware::from_fn(only_meant_for_here))
 }
 
 /// Refuses a name that somebody else's page was given for this address.

@@ -112,7 +112,7 @@ async fn echo(request: Request) -> Json<Value> {
 
 fn print_lines(running: &Running, api: SocketAddr, keys: &Keys) {
     let Some(gateway) = running.listeners.first() else { return };
-    let admin = running.admin.map_or_else(String::new, |admin| {
+    let admin = running.admin.as_ref().map_or_else(String::new, |admin| {
         format!("\nWhat the gateway counted:\n\ncurl -s http://{admin}/status\n")
     });
     let text = format!(

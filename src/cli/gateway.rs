@@ -1,6 +1,6 @@
 //! How a subcommand finds the running gateway, and asks it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     admin::client::{self, Method, Reply},
     config,
+    types::Endpoint,
 };
 
 /// Where the running gateway is.
@@ -15,7 +16,7 @@ use crate::{
 pub(super) struct Gateway {
     /// Address of its admin listener; without it, the one in the configuration
     #[arg(long, value_name = "ADDRESS")]
-    admin: Option<SocketAddr>,
+    admin: Option<Endpoint>,
     /// The configuration that it runs with
     #[arg(short, long, value_name = "FILE", default_value = "keyferry.toml")]
     config: PathBuf,
@@ -23,13 +24,13 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// The address of the admin listener, or a sentence that says what to do.
-    pub(super) fn address(&self) -> Result<SocketAddr, String> {
-        self.admin.map_or_else(|| config::admin_address(&self.config), Ok)
+    pub(super) fn address(&self) -> Result<Endpoint, String> {
+        self.admin.clone().map_or_else(|| config::admin_address(&self.config), Ok)
     }
 
     /// Asks the gateway; a sentence if there is no answer.
     pub(super) fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Reply, String> {
-        client::request_blocking(self.address()?, method, path, body).map_err(|error| error.to_string())
+        client::request_blocking(&self.address()?, method, path, body).map_err(|error| error.to_string())
     }
 
     /// The same, where only an answer that says yes will do.

@@ -4,6 +4,7 @@
 //! name and reads no clock; `control/` calls it for every change and publishes the result.
 
 mod credentials;
+mod doors;
 mod keys;
 mod numbers;
 mod proxies;
@@ -18,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+pub use doors::doors;
 pub use keys::{KeyChanges, KeyCounts, RevokedKey};
 pub use numbers::Epoch;
 pub use tls::{CertificateInUse, CertificateRole};

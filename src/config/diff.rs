@@ -1,8 +1,9 @@
 //! How two plans differ: the names of objects, never what is in them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use super::plan::{Listener, Plan, Proxy, ProxyCredential, ProxyRoute, Server};
+use super::plan::{Edge, Listener, Plan, Proxy, ProxyCredential, ProxyRoute, Server};
+use crate::types::Endpoint;
 
 /// Names of one sort that a line of the log shows.
 const NAMES_MAX: usize = 10;
@@ -74,9 +75,9 @@ fn names<'p>(route: &ProxyRoute, plan: &'p Plan) -> (Option<&'p str>, Option<&'p
     (target, presents.map(|one| one.name.as_str()), accepts.map(|one| one.name.as_str()).collect())
 }
 
-/// What of listeners cannot change while they listen: where they are, and whether they speak TLS.
-fn sockets(plan: &Plan) -> Vec<(SocketAddr, bool)> {
-    plan.listeners.iter().map(|one| (one.address, one.tls.is_some())).collect()
+/// What of listeners cannot change while they listen: all but the certificates of those that speak TLS.
+fn sockets(plan: &Plan) -> Vec<(&Endpoint, bool, &Edge)> {
+    plan.listeners.iter().map(|one| (&one.address, one.tls.is_some(), &one.edge)).collect()
 }
 
 /// Settings that shards and sockets are made with.
@@ -87,6 +88,10 @@ fn restart(before: &Plan, after: &Plan) -> Vec<&'static str> {
         ("server.driver", old.driver != new.driver),
         ("server.data_dir", old.data_dir != new.data_dir),
         ("server.limits.connections", old.limits.connections != new.limits.connections),
+        (
+            "server.limits.connections_per_address",
+            old.limits.connections_per_address != new.limits.connections_per_address,
+        ),
         ("listener", sockets(before) != sockets(after)),
         ("admin", before.admin != after.admin),
         ("access_log", before.access_log != after.access_log),

@@ -6,7 +6,6 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,7 +20,10 @@ use super::{
     report::{Place, Problem, Report, Watched},
     validate,
 };
-use crate::{limits, types::Pace};
+use crate::{
+    limits,
+    types::{Endpoint, Pace},
+};
 
 /// What is included when `include` is not set, if the directory exists.
 const INCLUDE_DIRECTORY: &str = "conf.d";
@@ -123,24 +125,29 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
 /// # Errors
 ///
 /// A sentence: the file cannot be read, or has no such address, or one that is chosen anew at each start.
-pub fn admin_address(path: &Path) -> Result<SocketAddr, String> {
+pub fn admin_address(path: &Path) -> Result<Endpoint, String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
         format!("{name}: {error}; name the configuration with -c, or the address with --admin")
     })?;
     let mut report = Report::default();
     let file = report.open(&name.to_string());
-    let source = Source::new(file, PathBuf::new(), true, Zeroizing::new(text));
+    let source = Source::new(
+        file,
+        path.parent().map(Path::to_path_buf).unwrap_or_default(),
+        true,
+        Zeroizing::new(text),
+    );
     let tree = Tree::parse(&source, &mut report);
     let table = tree.root().take("admin").and_then(|value| value.table(&mut report));
     let address = table
         .and_then(|mut table| table.take("address"))
-        .and_then(|value| value.text(&mut report)?.parse().ok());
+        .and_then(|value| validate::endpoint(value.text(&mut report)?, &source));
     match address {
-        Some(address) if SocketAddr::port(&address) != 0 => Ok(address),
-        Some(_) => Err(format!(
+        Some(Endpoint::Tcp(address)) if address.port() == 0 => Err(format!(
             "{name}: [admin] has port 0, another one at each start; give the address with --admin"
         )),
+        Some(address) => Ok(address),
         None => Err(format!(
             "{name}: there is no [admin] with an address, so the gateway cannot be asked; or give the address with --admin"
         )),

@@ -23,6 +23,7 @@ mod load;
 mod outside;
 mod pem;
 pub mod plan;
+mod plan_edge;
 mod plan_rules;
 mod plan_tls;
 mod raw;

@@ -3,12 +3,13 @@
 //! References between objects are positions in the lists beside them, so that a dangling one cannot be
 //! written down: a proxy whose references do not resolve carries the sentence that says so instead.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use super::key_list::{KeyDetail, KeyList, KeyRef, PARTS as KEY_PARTS};
+pub use super::plan_edge::{Edge, Redirect};
 pub use super::plan_rules::{Assert, AssertRequest, Expected, FieldCheck, Origin, PathCheck, Rule, Rules};
 pub use super::plan_tls::{Authorities, ClientCa, Identity, ListenerTls, Roots, TargetTls, TlsVersion};
-use crate::types::{Digest, KeyState, Secret, Window};
+use crate::types::{Digest, Endpoint, KeyState, Secret, Window};
 
 /// Everything that the files say.
 #[derive(Debug, PartialEq)]
@@ -93,22 +94,28 @@ pub struct CallerLimits {
     pub body_bytes: Option<u64>,
     /// `connections` of callers, in all; `None` is `"auto"`, derived from the limit on open files.
     pub connections: Option<usize>,
+    /// `connections_per_address`; `None` is `"none"`.
+    pub connections_per_address: Option<usize>,
 }
 
 /// `[[listener]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// `address`; port 0 lets the system choose.
-    pub address: SocketAddr,
+    pub address: Endpoint,
     /// `tls`; none for plain HTTP.
     pub tls: Option<Arc<ListenerTls>>,
+    /// Whom it believes what, and what it does with requests.
+    pub edge: Edge,
 }
 
 /// `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     /// `address`; loopback unless the operator says otherwise.
-    pub address: SocketAddr,
+    pub address: Endpoint,
+    /// `mode` of its Unix socket.
+    pub mode: u32,
 }
 
 /// `[access_log]`: one line for each request.

@@ -43,10 +43,11 @@ pub use reload::{Builder, Built, Outcome};
 pub use resolve::{Resolver, resolve_all};
 pub use service::Notifier;
 pub use status::{Report, Status};
-pub use upgrade::{ADMIN, HANDED_OVER, Handover, READY, ReadyPipe};
+pub use upgrade::{Handover, Owner, READY, ReadyPipe, handed_over};
 
 use certificates::ExpiryNotice;
-use shards::{After, StallWatch, drain};
+pub use shards::After;
+use shards::{StallWatch, drain};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::{AbortHandle, JoinHandle},
@@ -100,8 +101,8 @@ pub struct Control {
 type Building = JoinHandle<(Built, Option<Addresses>)>;
 
 impl Control {
-    /// Looks after the gateway until it is told to end and has drained.
-    pub async fn run(self, mut signals: Signals) {
+    /// Looks after the gateway until it is told to end and has drained; says who serves from then on.
+    pub async fn run(self, mut signals: Signals) -> After {
         let Self { compiled, mut builder, mut watched, publisher, addresses, revocations, .. } = self;
         let (freer, status, mut queue, findings) = (self.freer, self.status, self.commands, self.findings);
         let (handover, admin, mut notifier) = (self.handover, self.admin, self.notifier);
@@ -203,6 +204,7 @@ impl Control {
         drop(handover); // its sockets are the other process's now, or nobody's
         drop(queue); // whoever asks for something from here on is told that the gateway is ending
         drain(&mut work, &mut signals, after).await;
+        after
     }
 }
 

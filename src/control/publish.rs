@@ -23,6 +23,9 @@ pub trait ShardLink: Send {
     fn drain(&self);
     /// The same, while another process accepts them from the same sockets.
     fn hand_over(&self);
+
+    /// Whether somebody may still be accepted who is not among the connections yet.
+    fn is_listening(&self) -> bool;
 }
 
 /// The current snapshot, those that are on their way out, and the shards.
@@ -75,6 +78,11 @@ impl Publisher {
         self.shards.iter().for_each(|shard| shard.hand_over());
     }
 
+    /// Whether a shard may still accept somebody.
+    pub fn is_listening(&self) -> bool {
+        self.shards.iter().any(|shard| shard.is_listening())
+    }
+
     /// Callers that are connected.
     pub fn connections(&self) -> u64 {
         self.totals().connections
@@ -112,6 +120,10 @@ mod tests {
         }
         fn wake(&self) {}
         fn drain(&self) {}
+        fn is_listening(&self) -> bool {
+            false
+        }
+
         fn hand_over(&self) {}
     }
 

@@ -14,7 +14,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who serves callers when this process does not any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum After {
+pub enum After {
     /// Nobody: whoever balances load is told first.
     Nobody,
     /// Another process, from the same sockets.
@@ -44,7 +44,8 @@ pub(super) async fn drain(work: &mut Work, signals: &mut Signals, after: After) 
     info!(connections = publisher.connections(), ?limit, "draining");
     let deadline = Instant::now() + limit;
     let mut look = interval(DRAIN_INTERVAL);
-    while work.control.publisher.connections() > 0 {
+    // Until a listener has ended, somebody may come who is not counted yet.
+    while work.control.publisher.is_listening() || work.control.publisher.connections() > 0 {
         tokio::select! {
             () = signals.end() => {
                 warn!("ended by a second signal");

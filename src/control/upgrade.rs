@@ -15,7 +15,7 @@ use std::{
     env,
     fmt::Write as _,
     io::{self, PipeWriter, Write as _},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     path::PathBuf,
     process::{Child, Command},
     time::Duration,
@@ -27,17 +27,79 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The variable that describes what is handed over, such as `127.0.0.1:8080=5,7;admin=9;ready=11`.
-pub const HANDED_OVER: &str = "KEYFERRY_LISTENERS";
-/// The name in it of the admin listener's socket.
-pub const ADMIN: &str = "admin";
+/// The variable that describes what is handed over, such as `127.0.0.1:8080=5,7;unix:/run/a.sock=8,file:21:34;ready=11`:
+/// names, and for each the descriptors and whose they are, unless they are simply the process's.
+const HANDED_OVER: &str = "KEYFERRY_LISTENERS";
 /// The name in it of the pipe on which a successor says that it serves.
 pub const READY: &str = "ready";
+/// What in it says that a service manager opened the sockets.
+const MANAGER: &str = "manager";
+/// What in it says which file belongs to the socket, by device and number.
+const FILE: &str = "file";
 
 /// What is written to that pipe.
 const WORD: &[u8] = b"ready\n";
 /// How long a successor may take.
 const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Whose listening sockets are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Of the process that serves from them.
+    Process,
+    /// Of the same, together with a file: its device and number.
+    File((u64, u64)),
+    /// Of the service manager, who keeps them open.
+    Manager,
+}
+
+/// What the process before hands over under one name.
+pub struct Passed {
+    /// The name.
+    pub name: String,
+    /// The descriptors, which are open.
+    pub descriptors: Vec<RawFd>,
+    /// Whose they are.
+    pub owner: Owner,
+}
+
+/// Everything that the process before hands over, if there is one.
+///
+/// # Errors
+///
+/// The variable is not what such a process writes.
+pub fn handed_over() -> io::Result<Vec<Passed>> {
+    let Ok(text) = env::var(HANDED_OVER) else { return Ok(Vec::new()) };
+    let wrong = || io::Error::other(format!("{HANDED_OVER}={text:?} names no descriptors"));
+    let parts = text.split(';').filter(|part| !part.is_empty());
+    parts.map(|part| passed(part).ok_or_else(wrong)).collect()
+}
+
+fn passed(part: &str) -> Option<Passed> {
+    let (name, list) = part.rsplit_once('=')?;
+    let mut passed = Passed { name: unescaped(name), descriptors: Vec::new(), owner: Owner::Process };
+    for word in list.split(',') {
+        match word.split_once(':') {
+            Some((FILE, file)) => {
+                let (device, number) = file.split_once(':')?;
+                passed.owner = Owner::File((device.parse().ok()?, number.parse().ok()?));
+            }
+            Some(_) => return None,
+            None if word == MANAGER => passed.owner = Owner::Manager,
+            None => passed.descriptors.push(word.parse().ok()?),
+        }
+    }
+    Some(passed)
+}
+
+/// The path of a Unix socket may contain what ends a name.
+fn escaped(name: &str) -> String {
+    name.replace('%', "%25").replace(';', "%3B")
+}
+
+fn unescaped(name: &str) -> String {
+    name.replace("%3B", ";").replace("%25", "%")
+}
 
 /// How a successor tells that it serves.
 pub struct ReadyPipe(PipeWriter);
@@ -62,7 +124,7 @@ impl ReadyPipe {
 /// What a successor gets.
 pub struct Handover {
     program: PathBuf,
-    sockets: Vec<(String, Vec<OwnedFd>)>,
+    sockets: Vec<(String, Owner, Vec<OwnedFd>)>,
 }
 
 impl Handover {
@@ -83,9 +145,9 @@ impl Handover {
     /// # Errors
     ///
     /// No descriptor is free.
-    pub fn add(&mut self, name: &str, sockets: &[impl AsFd]) -> io::Result<()> {
+    pub fn add(&mut self, name: &str, owner: Owner, sockets: &[impl AsFd]) -> io::Result<()> {
         let own = sockets.iter().map(|socket| socket.as_fd().try_clone_to_owned());
-        self.sockets.push((name.to_owned(), own.collect::<io::Result<_>>()?));
+        self.sockets.push((name.to_owned(), owner, own.collect::<io::Result<_>>()?));
         Ok(())
     }
 
@@ -94,15 +156,15 @@ impl Handover {
         let (ready, tell) = io::pipe()?;
         let mut passed = Vec::new();
         let mut text = String::new();
-        for (name, sockets) in &self.sockets {
+        for (name, owner, sockets) in &self.sockets {
             let first = passed.len();
             for socket in sockets {
                 passed.push(socket.try_clone()?);
             }
-            describe(&mut text, name, &passed[first..]);
+            describe(&mut text, name, &passed[first..], *owner);
         }
         passed.push(tell.into());
-        describe(&mut text, READY, &passed[passed.len() - 1..]);
+        describe(&mut text, READY, &passed[passed.len() - 1..], Owner::Process);
         let mut command = Command::new(&self.program);
         command.args(env::args_os().skip(1)).env(HANDED_OVER, text);
         // What these say is meant for this process only.
@@ -121,9 +183,14 @@ impl Handover {
     }
 }
 
-fn describe(text: &mut String, name: &str, descriptors: &[OwnedFd]) {
-    let list: Vec<_> = descriptors.iter().map(|one| one.as_raw_fd().to_string()).collect();
-    let _ = write!(text, "{name}={};", list.join(","));
+fn describe(text: &mut String, name: &str, descriptors: &[OwnedFd], owner: Owner) {
+    let mut list: Vec<_> = descriptors.iter().map(|one| one.as_raw_fd().to_string()).collect();
+    match owner {
+        Owner::Process => {}
+        Owner::File((device, number)) => list.push(format!("{FILE}:{device}:{number}")),
+        Owner::Manager => list.push(MANAGER.to_owned()),
+    }
+    let _ = write!(text, "{}={};", escaped(name), list.join(","));
 }
 
 /// A process that is to take over.
@@ -178,6 +245,38 @@ impl Successor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.to_string()),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::OwnedFd};
+
+    use super::{Owner, describe, passed};
+
+    #[test]
+    fn what_is_described_is_understood() {
+        let descriptor = || OwnedFd::from(File::open("/dev/null").unwrap());
+        for owner in [Owner::Process, Owner::Manager, Owner::File((21, u64::MAX))] {
+            for name in ["127.0.0.1:80", "unix:/a=b;c,d%3B.sock", "admin@[::1]:0"] {
+                let mut text = String::new();
+                describe(&mut text, name, &[descriptor(), descriptor()], owner);
+                let parts: Vec<_> = text.split(';').filter(|part| !part.is_empty()).collect();
+                let [part] = parts[..] else { panic!("{text}") };
+                let found = passed(part).unwrap();
+                assert_eq!((found.name.as_str(), found.owner), (name, owner), "{text}");
+                assert_eq!(found.descriptors.len(), 2, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_writes_is_refused() {
+        for part in
+            ["", "a", "a=", "a=x", "a=1,2,", "a=1,file", "a=1,file:1", "a=1,file:1:x", "a=1,other:1:1"]
+        {
+            assert!(passed(part).is_none(), "{part}");
         }
     }
 }

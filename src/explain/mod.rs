@@ -94,7 +94,7 @@ fn ask(snapshot: &Snapshot, question: &Question<'_>, record: &mut Record) -> Res
     let mut path = vec![0; HEAD_BYTES_MAX];
     let means = Means {
         now: Now(question.now),
-        source: question.source,
+        source: Some(question.source),
         certificate: None,
         path: &mut path,
         rules: &mut RuleMemory::default(),

@@ -26,8 +26,8 @@ pub type PathScratch = [u8];
 pub struct Means<'b, W> {
     /// The time.
     pub now: Now,
-    /// The caller's address.
-    pub source: IpAddr,
+    /// The caller's address, if it has one.
+    pub source: Option<IpAddr>,
     /// The certificate that the caller showed, if it did.
     pub certificate: Option<&'b ClientCertificate>,
     /// Room for the path.

@@ -24,6 +24,8 @@ pub struct CallerFacts<'a> {
     pub address: &'a [u8],
     /// The scheme that it used.
     pub scheme: &'a [u8],
+    /// The host that it asked for.
+    pub host: Option<&'a [u8]>,
     /// The number of this request.
     pub request_id: &'a [u8],
 }
@@ -52,7 +54,7 @@ pub fn write_request_fields(
     sink.field(b"X-Request-Id", caller.request_id);
     sink.field(b"X-Forwarded-For", caller.address);
     sink.field(b"X-Forwarded-Proto", caller.scheme);
-    if let Some(host) = head.host {
+    if let Some(host) = caller.host {
         sink.field(b"X-Forwarded-Host", host);
     }
 }

@@ -1,22 +1,26 @@
 //! Listening sockets: made here, or taken over from the process before or from the service manager.
 //!
 //! A socket that is made anew loses nobody, but one that is closed resets those who wait at it: a successor serves
-//! from the very sockets of its predecessor.
+//! from the very sockets of its predecessor. Whose a socket is goes with it: one of the service manager is never
+//! ended here, and the file of a Unix socket is removed by the last process that serves from it.
 
 use std::{
     env, io,
     net::{SocketAddr, TcpListener},
     os::fd::{OwnedFd, RawFd},
+    path::{self, PathBuf},
     process,
 };
 
-use socket2::SockRef;
+use socket2::{Socket, Type};
 use tracing::warn;
 
+use super::unix::{self, Identity, SocketFile};
 use crate::{
     config::plan::Plan,
-    control::{ADMIN, HANDED_OVER, Handover, READY, ReadyPipe},
-    shard,
+    control::{self, Handover, Owner, READY, ReadyPipe},
+    shard::{self, Listening},
+    types::Endpoint,
 };
 
 /// The first descriptor that a service manager passes (sd_listen_fds(3)).
@@ -27,35 +31,75 @@ const ACTIVATED_MAX: RawFd = 1024;
 /// What the environment says is open already.
 #[derive(Default)]
 pub(super) struct Inherited {
-    /// By the address that the configuration of the process before gave them.
-    sockets: Vec<(String, Vec<TcpListener>)>,
+    /// By the names that the process before gave them.
+    sockets: Vec<(String, Found)>,
     /// From the service manager.
-    activated: Vec<TcpListener>,
+    activated: Vec<Socket>,
     /// Where the process before waits to hear that this one serves.
     ready: Option<OwnedFd>,
 }
 
-/// A listening socket, and the position of its listener in the configuration.
-type Numbered = (usize, TcpListener);
+/// Sockets of one listener, and whose they are.
+struct Found {
+    sockets: Vec<Socket>,
+    owner: Owner,
+}
 
 /// The sockets of each shard, and what else is known of them.
 pub(super) struct Bound {
-    pub(super) of_shards: Vec<Vec<Numbered>>,
+    pub(super) of_shards: Vec<Vec<Listening>>,
     /// In the order of the configuration.
-    pub(super) addresses: Vec<SocketAddr>,
-    pub(super) admin: Option<TcpListener>,
+    pub(super) addresses: Vec<Endpoint>,
+    pub(super) admin: Option<Socket>,
     /// The same sockets, for the next process.
     pub(super) handover: Handover,
+    pub(super) files: Files,
     /// Tells the process before.
     pub(super) ready: Option<ReadyPipe>,
+}
+
+/// The files of Unix sockets.
+#[derive(Default)]
+pub(super) struct Files {
+    own: Vec<SocketFile>,
+    /// Those of the process before, until it is told that this one serves, each with its mode. Without a mode nobody
+    /// wants the socket any more.
+    expected: Vec<Expected>,
+}
+
+struct Expected {
+    path: PathBuf,
+    identity: Identity,
+    mode: Option<u32>,
+    wanted: bool,
+}
+
+impl Files {
+    /// From here on the files of the process before are this one's.
+    pub(super) fn take_over(&mut self) {
+        for Expected { path, identity, mode, wanted } in self.expected.drain(..) {
+            let file = SocketFile::take_over(path, identity, mode);
+            self.own.extend(Some(file).filter(|_| wanted));
+        }
+    }
+
+    /// From here on they are another process's.
+    pub(super) fn leave(self) {
+        self.own.into_iter().for_each(SocketFile::leave);
+    }
 }
 
 impl Inherited {
     /// Takes over what the environment names.
     pub(super) fn take() -> io::Result<Self> {
         let mut inherited = Self::default();
-        if let Ok(text) = env::var(HANDED_OVER) {
-            inherited.handed_over(&text)?;
+        for part in control::handed_over()? {
+            if part.name == READY {
+                inherited.ready = part.descriptors.first().map(|fd| shard::adopt(*fd)).transpose()?;
+                continue;
+            }
+            let sockets = part.descriptors.into_iter().map(listener).collect::<io::Result<_>>()?;
+            inherited.sockets.push((part.name, Found { sockets, owner: part.owner }));
         }
         let number = |name| env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
         if number("LISTEN_PID") == Some(process::id()) {
@@ -67,94 +111,138 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// Such as `127.0.0.1:8080=5,7;admin=9;ready=11`.
-    fn handed_over(&mut self, text: &str) -> io::Result<()> {
-        let wrong = || io::Error::other(format!("{HANDED_OVER}={text:?} names no descriptors"));
-        for part in text.split(';').filter(|part| !part.is_empty()) {
-            let (name, list) = part.rsplit_once('=').ok_or_else(wrong)?;
-            let mut sockets = Vec::new();
-            for fd in list.split(',') {
-                let fd = fd.parse().map_err(|_| wrong())?;
-                if name == READY {
-                    self.ready = Some(shard::adopt(fd)?);
-                } else {
-                    sockets.push(listener(fd)?);
-                }
-            }
-            if name != READY {
-                self.sockets.push((name.to_owned(), sockets));
-            }
-        }
-        Ok(())
-    }
-
     /// Those of one address, if there are any.
-    fn find(&mut self, name: &str, address: SocketAddr) -> Vec<TcpListener> {
+    fn find(&mut self, name: &str, address: &Endpoint) -> Option<Found> {
         if let Some(at) = self.sockets.iter().position(|(one, _)| one == name) {
-            return self.sockets.remove(at).1;
+            return Some(self.sockets.remove(at).1);
         }
-        let here = |socket: &mut TcpListener| socket.local_addr().is_ok_and(|found| found == address);
-        self.activated.extract_if(.., here).collect()
+        let here = |socket: &mut Socket| is_at(socket, address);
+        let sockets: Vec<_> = self.activated.extract_if(.., here).collect();
+        (!sockets.is_empty()).then_some(Found { sockets, owner: Owner::Manager })
     }
 }
 
 /// Opens what the plan wants, from what is open already and anew.
 pub(super) fn bind(plan: &Plan, shards: usize, mut inherited: Inherited) -> io::Result<Bound> {
     let mut handover = Handover::new()?;
+    let mut files = Files::default();
     let mut of_shards: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for (number, listener) in plan.listeners.iter().enumerate() {
-        let name = listener.address.to_string();
-        let mut sockets = inherited.find(&name, listener.address);
-        if sockets.is_empty() {
-            sockets = shard::bind(listener.address, shards).map_err(|error| {
-                io::Error::new(error.kind(), format!("listener {}: {error}", listener.address))
-            })?;
-        }
-        addresses.extend(sockets.first().map(TcpListener::local_addr).transpose()?);
-        handover.add(&name, &sockets)?;
-        spread(number, sockets, &mut of_shards)?;
+        let address = &listener.address;
+        let name = address.to_string();
+        let tcp = |address| Ok(shard::bind(address, shards)?.into_iter().map(Socket::from).collect());
+        let found = open(&mut inherited, &name, address, listener.edge.mode, tcp, &mut files)
+            .map_err(|error| io::Error::new(error.kind(), format!("listener {address}: {error}")))?;
+        addresses.extend(found.sockets.first().map(|socket| own_address(socket, address)));
+        handover.add(&name, found.owner, &found.sockets)?;
+        spread(number, found, &mut of_shards)?;
     }
     let admin = match &plan.admin {
         Some(admin) => {
-            let found = inherited.find(ADMIN, admin.address).pop();
-            let socket = found.map_or_else(|| TcpListener::bind(admin.address), Ok).map_err(|error| {
-                io::Error::new(error.kind(), format!("admin listener {}: {error}", admin.address))
-            })?;
-            handover.add(ADMIN, std::slice::from_ref(&socket))?;
-            Some(socket)
+            let (address, name) = (&admin.address, format!("admin@{}", admin.address));
+            let tcp = |address| Ok(vec![TcpListener::bind::<SocketAddr>(address)?.into()]);
+            let mut found =
+                open(&mut inherited, &name, address, Some(admin.mode), tcp, &mut files).map_err(|error| {
+                    io::Error::new(error.kind(), format!("admin listener {address}: {error}"))
+                })?;
+            found.sockets.truncate(1);
+            handover.add(&name, found.owner, &found.sockets)?;
+            found.sockets.pop()
         }
         None => None,
     };
-    let left = inherited.sockets.iter().flat_map(|(_, sockets)| sockets).chain(&inherited.activated);
-    for address in left.filter_map(|socket| socket.local_addr().ok()) {
-        warn!(%address, "a socket was passed that no listener wants; it is closed");
+    for (_, Found { sockets, owner }) in inherited.sockets {
+        if let (Owner::File(identity), Some(path)) = (owner, sockets.first().and_then(path_of)) {
+            files.expected.push(Expected { path, identity, mode: None, wanted: false });
+        }
+        inherited.activated.extend(sockets);
+    }
+    for socket in &inherited.activated {
+        warn!(address = %shown(socket), "a socket was passed that no listener wants; it is closed");
     }
     let ready = inherited.ready.map(ReadyPipe::from);
-    Ok(Bound { of_shards, addresses, admin, handover, ready })
+    Ok(Bound { of_shards, addresses, admin, handover, files, ready })
+}
+
+/// The sockets of one listener; `tcp` makes those that are not open already. A Unix socket is one for all shards.
+fn open(
+    inherited: &mut Inherited,
+    name: &str,
+    address: &Endpoint,
+    mode: Option<u32>,
+    tcp: impl FnOnce(SocketAddr) -> io::Result<Vec<Socket>>,
+    files: &mut Files,
+) -> io::Result<Found> {
+    if let Some(found) = inherited.find(name, address) {
+        if let (Owner::File(identity), Endpoint::Unix(path)) = (found.owner, address) {
+            files.expected.push(Expected { path: path.clone(), identity, mode, wanted: true });
+        }
+        return Ok(found);
+    }
+    match address {
+        Endpoint::Tcp(address) => Ok(Found { sockets: tcp(*address)?, owner: Owner::Process }),
+        Endpoint::Unix(path) => {
+            let (socket, file) = unix::listen(path, mode)?;
+            let owner = Owner::File(file.identity());
+            files.own.push(file);
+            Ok(Found { sockets: vec![socket], owner })
+        }
+    }
 }
 
 /// Every socket gets a shard and every shard a socket; where there are too few, shards share.
-fn spread(number: usize, sockets: Vec<TcpListener>, of_shards: &mut [Vec<Numbered>]) -> io::Result<()> {
-    let (count, shards) = (sockets.len(), of_shards.len());
-    for at in count..shards {
-        of_shards[at].push((number, sockets[at % count].try_clone()?));
+fn spread(number: usize, found: Found, of_shards: &mut [Vec<Listening>]) -> io::Result<()> {
+    let kept = found.owner == Owner::Manager;
+    let listening = |socket| Listening { number, socket: TcpListener::from(socket), kept };
+    let (count, shards) = (found.sockets.len(), of_shards.len());
+    for (at, of_shard) in of_shards.iter_mut().enumerate().skip(count) {
+        of_shard.push(listening(found.sockets[at % count].try_clone()?));
     }
-    for (at, socket) in sockets.into_iter().enumerate() {
-        of_shards[at % shards].push((number, socket));
+    for (at, socket) in found.sockets.into_iter().enumerate() {
+        of_shards[at % shards].push(listening(socket));
     }
     Ok(())
 }
 
-/// A descriptor that must be a listening TCP socket.
-fn listener(fd: RawFd) -> io::Result<TcpListener> {
-    let socket = shard::adopt(fd)?;
-    let is_listening = SockRef::from(&socket).is_listener();
-    if !is_listening.unwrap_or(false) {
+/// A descriptor that must be a listening stream socket of TCP or Unix.
+fn listener(fd: RawFd) -> io::Result<Socket> {
+    let socket = Socket::from(shard::adopt(fd)?);
+    let is_stream = socket.r#type().is_ok_and(|found| found == Type::STREAM);
+    if !is_stream || !socket.is_listener().unwrap_or(false) {
         return Err(io::Error::other(format!("descriptor {fd} was passed and is no listening socket")));
     }
-    let socket = TcpListener::from(socket);
-    socket.local_addr()?; // an address of another family has none that we know
-    SockRef::from(&socket).set_tcp_nodelay(true)?;
+    let address = socket.local_addr()?;
+    if address.as_socket().is_some() {
+        socket.set_tcp_nodelay(true)?;
+    } else if address.as_pathname().is_none() {
+        return Err(io::Error::other(format!("descriptor {fd} was passed and has no address that we know")));
+    }
     Ok(socket)
+}
+
+fn is_at(socket: &Socket, address: &Endpoint) -> bool {
+    match address {
+        Endpoint::Tcp(address) => socket.local_addr().is_ok_and(|found| found.as_socket() == Some(*address)),
+        Endpoint::Unix(path) => {
+            let wanted = path::absolute(path).ok();
+            wanted.is_some() && wanted == path_of(socket).and_then(|path| path::absolute(path).ok())
+        }
+    }
+}
+
+fn path_of(socket: &Socket) -> Option<PathBuf> {
+    socket.local_addr().ok()?.as_pathname().map(PathBuf::from)
+}
+
+/// The address that a socket has, where the system chose the port.
+pub(super) fn own_address(socket: &Socket, configured: &Endpoint) -> Endpoint {
+    let found = socket.local_addr().ok().and_then(|address| address.as_socket());
+    found.map_or_else(|| configured.clone(), Endpoint::Tcp)
+}
+
+fn shown(socket: &Socket) -> String {
+    let tcp = socket.local_addr().ok().and_then(|address| address.as_socket()).map(Endpoint::Tcp);
+    let found = tcp.or_else(|| path_of(socket).map(Endpoint::Unix));
+    found.map_or_else(String::new, |address| address.to_string())
 }

@@ -20,7 +20,7 @@ use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     io,
-    net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
     os::{
         fd::{AsRawFd, OwnedFd, RawFd},
         unix::net::UnixStream as StdUnixStream,
@@ -37,7 +37,7 @@ use monoio::{
         AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, CancelableAsyncWriteRent, OwnedReadHalf,
         OwnedWriteHalf, Splitable,
     },
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
 use super::{buffer::Buffer, sys};
@@ -115,21 +115,33 @@ pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
 
 /// A listening socket.
 pub(super) struct Listener {
-    socket: TcpListener,
+    socket: Acceptor,
+    kept: bool,
     canceller: Canceller,
     stopped: Cell<bool>,
     /// Whoever waits for [`Listener::stop`] beside a connection.
     waker: Cell<Option<Waker>>,
 }
 
+enum Acceptor {
+    Tcp(TcpListener),
+    /// A Unix socket, which the shards share.
+    Unix(UnixListener),
+}
+
 impl Listener {
-    /// Takes over a socket that listens already.
-    pub(super) fn from_socket(socket: StdListener) -> io::Result<Self> {
+    /// Takes over a socket that listens already. One that is kept goes on listening after this process.
+    pub(super) fn from_socket(socket: StdListener, unix: bool, kept: bool) -> io::Result<Self> {
         if is_epoll() {
             socket.set_nonblocking(true)?;
         }
+        let socket = match unix {
+            true => Acceptor::Unix(UnixListener::from_std(OwnedFd::from(socket).into())?),
+            false => Acceptor::Tcp(TcpListener::from_std(socket)?),
+        };
         Ok(Self {
-            socket: TcpListener::from_std(socket)?,
+            socket,
+            kept,
             canceller: Canceller::default(),
             stopped: Cell::new(false),
             waker: Cell::new(None),
@@ -137,27 +149,45 @@ impl Listener {
     }
 
     /// The next connection, or an error once the listener is stopped. Never drop this future.
-    pub(super) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         loop {
             if self.is_stopped() {
                 return Err(io::Error::from_raw_os_error(libc::ECANCELED));
             }
-            let handle = self.canceller.0.borrow().handle();
-            match self.socket.cancelable_accept(handle).await {
-                Ok((stream, peer)) => {
-                    sys::close_on_exec(stream.as_raw_fd());
-                    return Ok((Stream(stream), peer));
-                }
+            match self.accept_once().await {
                 // A process that shares the socket may want that nobody waits in an accept: a ring obeys.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await,
-                Err(error) => return Err(error),
+                accepted => return accepted,
+            }
+        }
+    }
+
+    async fn accept_once(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        let handle = self.canceller.0.borrow().handle();
+        match &self.socket {
+            Acceptor::Tcp(listener) => {
+                let (stream, peer) = listener.cancelable_accept(handle).await?;
+                sys::close_on_exec(stream.as_raw_fd());
+                Ok((Stream(stream), Some(peer.ip())))
+            }
+            Acceptor::Unix(listener) => {
+                let (stream, _) = listener.cancelable_accept(handle).await?;
+                sys::close_on_exec(stream.as_raw_fd());
+                // A stream is a stream: reading and writing are the same calls for both.
+                let stream = Stream::from_descriptor(sys::duplicate(stream.as_raw_fd())?)?;
+                Ok((stream, None))
             }
         }
     }
 
     /// Waits until a connection is there or the listener is stopped. What is dropped takes no connection.
     async fn readable(&self) {
-        let mut readable = std::pin::pin!(self.socket.readable(false));
+        let mut readable = std::pin::pin!(async {
+            match &self.socket {
+                Acceptor::Tcp(listener) => listener.readable(false).await,
+                Acceptor::Unix(listener) => listener.readable(false).await,
+            }
+        });
         poll_fn(|context| {
             self.waker.set(Some(context.waker().clone()));
             match readable.as_mut().poll(context) {
@@ -182,12 +212,25 @@ impl Listener {
         self.stopped.get()
     }
 
+    /// Whether it is not this process that ends it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Whether its callers have no address.
+    pub(super) fn is_unix(&self) -> bool {
+        matches!(self.socket, Acceptor::Unix(_))
+    }
+
     pub(super) fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        match &self.socket {
+            Acceptor::Tcp(listener) => listener.as_raw_fd(),
+            Acceptor::Unix(listener) => listener.as_raw_fd(),
+        }
     }
 }
 
-/// A connection.
+/// A connection: of TCP, or of a Unix socket in its place. What only TCP has is asked of those that were connected here.
 pub(super) struct Stream(TcpStream);
 
 impl Stream {
@@ -216,7 +259,7 @@ impl Stream {
         self.0.as_raw_fd()
     }
 
-    /// The address of the other side.
+    /// The address of the other side. Not of a Unix socket: monoio panics when that is asked.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.0.peer_addr().ok()
     }

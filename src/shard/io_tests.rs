@@ -57,7 +57,7 @@ fn a_driver_that_was_chosen_is_the_one_that_runs() {
     for driver in drivers() {
         let blocking = on(driver, async || {
             let listener = shard::bind(loopback(), 1).expect("a port is free").remove(0);
-            let listener = Listener::from_socket(listener).expect("it can be taken over");
+            let listener = Listener::from_socket(listener, false, false).expect("it can be taken over");
             flags(listener.fd()) & O_NONBLOCK == 0
         });
         // The sockets of a ring block, those of epoll do not.
@@ -309,8 +309,14 @@ fn a_head_that_gets_bytes_at_its_deadline_is_late_all_the_same() {
                 let address = stream.peer().expect("it is connected");
                 let presence = shard.enter().expect("there is room");
                 spawn(
-                    Connection::new(&shard, crate::shard::stream::Stream::plain(stream), address, presence)
-                        .serve(),
+                    Connection::new(
+                        &shard,
+                        crate::shard::stream::Stream::plain(stream),
+                        Some(address.ip()),
+                        0,
+                        presence,
+                    )
+                    .serve(),
                 );
                 peer.write_all(b"GET / HTTP/1.1\r\n").expect("the connection is open");
                 Turn.pass().await;
@@ -500,7 +506,7 @@ fn no_descriptor_is_inherited_by_other_programs() {
         on(driver, async || {
             let (socket, address) = listening();
             let _caller = StdStream::connect(address).expect("the listener takes it");
-            let listener = Listener::from_socket(socket).expect("it can be taken over");
+            let listener = Listener::from_socket(socket, false, false).expect("it can be taken over");
             let (accepted, _) = listener.accept().await.expect("a connection");
             let other = StdListener::bind(loopback()).expect("a port is free");
             let connected = Stream::connect(other.local_addr().expect("bound")).await.expect("it listens");
@@ -969,10 +975,16 @@ fn prepare(listeners: Vec<StdListener>) -> shard::Ready {
         index: 0,
         core: None,
         driver: Driver::Epoll, // `prepare` does not look at it
-        listeners: listeners.into_iter().enumerate().collect(),
+        listeners: listeners
+            .into_iter()
+            .enumerate()
+            .map(|(number, socket)| shard::Listening { number, socket, kept: false })
+            .collect(),
         snapshots: Arc::new(ArcSwap::from_pointee(snapshot)),
         connections_max: 1000,
         ring: None,
+        doors: Arc::default(),
+        address_counts: None,
         boot: [0; 5],
     };
     let wake = sys::event().expect("a descriptor is free");

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener},
     rc::Rc,
 };
 
@@ -10,8 +10,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     connection::{Connection, answer_style, problem},
+    front,
     io::{Listener, spawn},
-    secure,
     state::Shard,
     stream::Stream,
     sys,
@@ -45,45 +45,52 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<StdListener>> {
 
 /// Accepts and serves until the listener is stopped. The accept in flight is never dropped: what comes of it is
 /// served, also in the moment when it is given up.
-pub(super) async fn accept_all(listener: Rc<Listener>, number: usize, shard: Rc<Shard>) {
+pub(super) async fn accept_all(listener: Rc<Listener>, door: usize, shard: Rc<Shard>) {
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => admit(&shard, number, Stream::plain(socket), peer),
+            Ok((socket, peer)) => admit(&shard, Stream::plain(socket), peer, door),
             Err(_) if listener.is_stopped() => break,
             // Out of descriptors, or the caller was gone already: nothing is lost by a moment's wait.
             Err(_) => shard.next_tick().await,
         }
     }
-    if shard.is_last_to_listen() {
-        end(&listener, number, &shard);
+    end(&listener, door, &shard, shard.is_last_to_listen() && !listener.is_kept());
+}
+
+/// Lets a connection in that came through the listener with this number.
+fn admit(shard: &Rc<Shard>, stream: Stream, peer: Option<IpAddr>, door: usize) {
+    match shard.enter() {
+        Some(presence) => front::begin(Connection::new(shard, stream, peer, door, presence)),
+        None => turn_away(shard, stream, peer, door, Reason::Overloaded),
     }
 }
 
-fn admit(shard: &Rc<Shard>, number: usize, stream: Stream, peer: SocketAddr) {
-    let tls = shard.with_snapshot(|snapshot| snapshot.listener_tls(number).cloned());
-    match (shard.enter(), tls) {
-        (Some(presence), None) => spawn(Connection::new(shard, stream, peer, presence).serve()),
-        (Some(presence), Some(tls)) => {
-            let accepting = secure::accept(Rc::clone(shard), stream.into_socket(), peer, presence, tls);
-            spawn(accepting);
-        }
-        // What cannot be said in TLS without a handshake is not said.
-        (None, Some(_)) => shard.record_headless(Reason::Overloaded, peer.ip(), &shard.next_request_id()),
-        (None, None) if shard.begin_refusal() => spawn(refuse(Rc::clone(shard), stream, peer)),
-        (None, None) => shard.record_headless(Reason::Overloaded, peer.ip(), &shard.next_request_id()),
+/// Closes a connection for which there is no room, and says so where the caller can read it: what cannot be said in TLS
+/// without a handshake is not said.
+pub(super) fn turn_away(
+    shard: &Rc<Shard>,
+    stream: Stream,
+    peer: Option<IpAddr>,
+    door: usize,
+    reason: Reason,
+) {
+    if shard.listener_tls(door).is_none() && shard.begin_refusal() {
+        spawn(refuse(Rc::clone(shard), stream, peer, reason));
+    } else {
+        shard.record_headless(reason, peer, &shard.next_request_id());
     }
 }
 
-/// Tells a caller that there are too many.
-async fn refuse(shard: Rc<Shard>, stream: Stream, peer: SocketAddr) {
-    tell(&shard, stream, peer, Reason::Overloaded).await;
+/// Tells a caller that there are too many. Only after [`Shard::begin_refusal`].
+async fn refuse(shard: Rc<Shard>, mut stream: Stream, peer: Option<IpAddr>, reason: Reason) {
+    tell(&shard, &mut stream, peer, reason).await;
     shard.end_refusal();
 }
 
 /// Ends a connection with an answer to whatever it asks.
-pub(super) async fn tell(shard: &Shard, mut stream: Stream, peer: SocketAddr, reason: Reason) {
+pub(super) async fn tell(shard: &Shard, stream: &mut Stream, peer: Option<IpAddr>, reason: Reason) {
     let request_id = shard.next_request_id();
-    shard.record_headless(reason, peer.ip(), &request_id);
+    shard.record_headless(reason, peer, &request_id);
     let style = answer_style(Method::Get, Version::Http11, true);
     let mut answer = problem(shard, reason, &request_id, style);
     let _ = stream.write_all(&mut answer.buffer).await; // fits the socket's own buffer
@@ -91,14 +98,22 @@ pub(super) async fn tell(shard: &Shard, mut stream: Stream, peer: SocketAddr, re
     shard.next_tick().await; // closing with its request unread would reset it, and the answer with it
 }
 
-/// Serves the callers that wait at a listener already, then ends it: closing it would reset them.
-fn end(listener: &Listener, number: usize, shard: &Rc<Shard>) {
+/// Serves the callers that wait at a listener already, and ends it if nobody else serves from it: closing it would reset
+/// them. Also where somebody else does: the accept that was given up may have been the only one that the kernel woke.
+fn end(listener: &Listener, door: usize, shard: &Rc<Shard>, shut: bool) {
     sys::set_nonblocking(listener.fd());
+    if shut && listener.is_unix() {
+        sys::shutdown(listener.fd(), sys::Direction::Both); // nobody comes any more, and those who wait stay
+    }
     while let Some(descriptor) = sys::accept_waiting(listener.fd()) {
         let Ok(stream) = Stream::from_descriptor(descriptor) else { continue };
-        if let Some(peer) = stream.peer() {
-            admit(shard, number, stream, peer);
+        if listener.is_unix() {
+            admit(shard, stream, None, door);
+        } else if let Some(peer) = stream.peer() {
+            admit(shard, stream, Some(peer.ip()), door);
         }
     }
-    sys::shutdown(listener.fd(), sys::Direction::Both);
+    if shut {
+        sys::shutdown(listener.fd(), sys::Direction::Both);
+    }
 }

@@ -1,13 +1,16 @@
 //! The data plane: one shard for each core, each a thread with its own event loop, listeners, connections,
-//! pools, buffers, deadlines and counters. Shards share nothing but the snapshot.
+//! pools, buffers, deadlines and counters. Shards share nothing but the snapshot, and the counts of connections by
+//! address where those are bounded.
 //!
 //! `run` starts them; a [`Handle`] is all that the control plane holds of one.
 
+mod addresses;
 mod body;
 mod buffer;
 mod clock;
 mod connection;
 mod forward;
+mod front;
 mod io;
 mod line;
 mod listener;
@@ -28,7 +31,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
         mpsc,
     },
     time::Duration,
@@ -36,6 +39,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
+pub use addresses::AddressCounts;
 pub use io::Driver;
 pub use listener::bind;
 
@@ -44,7 +48,7 @@ use state::{Parts, Shard};
 
 use crate::{
     limits::TICK_MILLIS,
-    snapshot::Snapshot,
+    snapshot::{Door, Snapshot},
     telemetry::{Ring, ShardCells},
 };
 
@@ -85,16 +89,30 @@ pub struct Setup {
     pub core: Option<usize>,
     /// How it talks to the kernel.
     pub driver: Driver,
-    /// Its own listening sockets, each with the position of its listener in the configuration.
-    pub listeners: Vec<(usize, StdListener)>,
+    /// Its own listening sockets.
+    pub listeners: Vec<Listening>,
     /// Where the current snapshot is found.
     pub snapshots: Arc<ArcSwap<Snapshot>>,
     /// Callers that it serves at a time.
     pub connections_max: usize,
+    /// The listeners, by number.
+    pub doors: Arc<[Door]>,
+    /// Connections by address, if they are bounded: the same for all shards.
+    pub address_counts: Option<Arc<AddressCounts>>,
     /// Where lines of the access log go, if there is one.
     pub ring: Option<Arc<Ring>>,
     /// Random, the same for all shards of a start.
     pub boot: [u8; 5],
+}
+
+/// A listening socket of a shard; one of Unix is carried as if it were one of TCP.
+pub struct Listening {
+    /// The position of its listener in the configuration.
+    pub number: usize,
+    /// The socket.
+    pub socket: StdListener,
+    /// Whether it outlives the process, because somebody else opened it: then it is closed, and never ended.
+    pub kept: bool,
 }
 
 /// What the control plane holds of a running shard.
@@ -103,6 +121,8 @@ pub struct Handle {
     pub cells: Arc<ShardCells>,
     wake: OwnedFd,
     drains: Arc<AtomicU8>,
+    /// Listeners that still accept.
+    listening: Arc<AtomicUsize>,
 }
 
 /// What a shard is told to do about its end: [`Handle::drain`] and [`Handle::hand_over`].
@@ -122,7 +142,12 @@ impl Handle {
         self.wake();
     }
 
-    /// The same, for listening sockets that another process serves from now on: callers that wait at them are its.
+    /// Whether somebody may still be accepted who is not among the connections yet.
+    pub fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Acquire) > 0
+    }
+
+    /// The same as [`Self::drain`], for listening sockets that another process serves from now on: callers that wait at them are its.
     pub fn hand_over(&self) {
         self.drains.store(HAND_OVER, Ordering::Release);
         self.wake();
@@ -132,15 +157,21 @@ impl Handle {
 /// Starts a shard on a thread of its own and waits until it accepts callers.
 pub fn start(setup: Setup) -> std_io::Result<Handle> {
     let wake = sys::event()?;
-    let handle = Handle { cells: Arc::default(), wake: wake.try_clone()?, drains: Arc::default() };
+    let handle = Handle {
+        cells: Arc::default(),
+        wake: wake.try_clone()?,
+        drains: Arc::default(),
+        listening: Arc::new(AtomicUsize::new(setup.listeners.len())),
+    };
     let (cells, drains) = (Arc::clone(&handle.cells), Arc::clone(&handle.drains));
+    let listening = Arc::clone(&handle.listening);
     let (started, ready) = mpsc::sync_channel(1);
     std::thread::Builder::new().name(format!("shard-{}", setup.index)).spawn(move || {
         if let Some(core) = setup.core {
             let _ = sys::pin_to_core(core); // an unpinned shard serves as well
         }
         let failed = started.clone();
-        if let Err(error) = io::run(setup.driver, run(setup, cells, drains, wake, started)) {
+        if let Err(error) = io::run(setup.driver, run(setup, cells, drains, listening, wake, started)) {
             let _ = failed.send(Err(error));
         }
     })?;
@@ -151,7 +182,14 @@ pub fn start(setup: Setup) -> std_io::Result<Handle> {
 type Started = mpsc::SyncSender<std_io::Result<()>>;
 
 /// A shard's main task: starts the others, then waits for the control plane for ever.
-async fn run(setup: Setup, cells: Arc<ShardCells>, drains: Arc<AtomicU8>, wake: OwnedFd, started: Started) {
+async fn run(
+    setup: Setup,
+    cells: Arc<ShardCells>,
+    drains: Arc<AtomicU8>,
+    listening: Arc<AtomicUsize>,
+    wake: OwnedFd,
+    started: Started,
+) {
     let result = prepare(setup, cells, wake);
     let Ready { shard, mut listeners, ticker, wake } = match result {
         Ok(ready) => ready,
@@ -161,7 +199,12 @@ async fn run(setup: Setup, cells: Arc<ShardCells>, drains: Arc<AtomicU8>, wake: 
         }
     };
     for (number, listener) in &listeners {
-        spawn(listener::accept_all(Rc::clone(listener), *number, Rc::clone(&shard)));
+        let accepting = listener::accept_all(Rc::clone(listener), *number, Rc::clone(&shard));
+        let listening = Arc::clone(&listening);
+        spawn(async move {
+            accepting.await;
+            listening.fetch_sub(1, Ordering::Release); // whoever was accepted is counted by now
+        });
     }
     spawn(tick(Rc::clone(&shard), ticker));
     shard.look_at_snapshot();
@@ -195,13 +238,18 @@ fn prepare(setup: Setup, cells: Arc<ShardCells>, wake: OwnedFd) -> std_io::Resul
         cells,
         ring: setup.ring,
         connections_max: setup.connections_max,
+        doors: setup.doors,
+        address_counts: setup.address_counts,
         wake: wake.try_clone()?,
     });
-    let listener = |(number, socket)| Ok((number, Rc::new(Listener::from_socket(socket)?)));
-    let listeners = setup.listeners.into_iter().map(listener);
+    let listener = |Listening { number, socket, kept }| {
+        let listener = Listener::from_socket(socket, shard.door(number).unix, kept)?;
+        Ok((number, Rc::new(listener)))
+    };
+    let listeners = setup.listeners.into_iter().map(listener).collect::<std_io::Result<_>>()?;
     Ok(Ready {
         shard,
-        listeners: listeners.collect::<std_io::Result<_>>()?,
+        listeners,
         ticker: Event::new(sys::interval_timer(Duration::from_millis(TICK_MILLIS))?)?,
         wake: Event::new(wake)?,
     })

@@ -87,7 +87,7 @@ impl Trace {
 pub(super) struct Seen<'a> {
     pub(super) time_millis: i64,
     pub(super) request_id: &'a RequestId,
-    pub(super) source: IpAddr,
+    pub(super) source: Option<IpAddr>,
     /// The head, if it could be read.
     pub(super) head: Option<&'a RequestHead<'a>>,
     pub(super) generation: u64,
@@ -112,7 +112,8 @@ impl Log {
         let mut entry = self.drafts.borrow_mut().pop().unwrap_or_default();
         entry.time_millis = seen.time_millis;
         entry.request_id = *seen.request_id;
-        entry.source = Some(seen.source);
+        entry.source = seen.source;
+        entry.unix = seen.source.is_none();
         entry.generation = seen.generation;
         entry.shard = self.shard;
         entry.method = seen.head.map(|head| word(head.method));
@@ -149,7 +150,12 @@ fn word(method: Method) -> &'static str {
 
 impl Shard {
     /// Begins to keep what is known of a request whose head could not be read.
-    pub(super) fn trace_unread(&self, snapshot: &Snapshot, source: IpAddr, request_id: &RequestId) -> Trace {
+    pub(super) fn trace_unread(
+        &self,
+        snapshot: &Snapshot,
+        source: Option<IpAddr>,
+        request_id: &RequestId,
+    ) -> Trace {
         let time_millis = self.clock.wall_millis();
         let seen = Seen { time_millis, request_id, source, head: None, generation: snapshot.generation };
         Trace { began: Some(self.clock.nanos()), line: self.begin_line(&seen), ..Trace::headless() }
@@ -203,7 +209,7 @@ impl Shard {
     }
 
     /// Counts the end of what never was a request.
-    pub(super) fn record_headless(&self, reason: Reason, source: IpAddr, request_id: &RequestId) {
+    pub(super) fn record_headless(&self, reason: Reason, source: Option<IpAddr>, request_id: &RequestId) {
         let line = self.log.is_some().then(|| {
             let generation = self.with_snapshot(|snapshot| snapshot.generation);
             let time_millis = self.clock.wall_millis();

@@ -4,7 +4,7 @@
 //! loop, and whoever is connected is served between them, however many handshakes wait. They wait in line, those with
 //! targets in front: somebody who was let in already waits for them.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use rustls::{CertificateError, Error, ServerConfig};
 
@@ -12,44 +12,48 @@ use super::{
     connection::Connection,
     io::{Stream as Socket, spawn},
     listener::tell,
-    state::{Presence, Shard},
+    state::Shard,
     stream::Stream,
     timer::{Deadline, OnExpiry},
     tls::{Handshake, Session, Step},
 };
 use crate::{limits::HANDSHAKE_MILLIS_MAX, policy::ClientCertificate, snapshot::UpstreamTls, types::Reason};
 
-/// Makes a connection to a caller secure, then serves it.
-pub(super) async fn accept(
-    shard: Rc<Shard>,
-    mut socket: Socket,
-    peer: SocketAddr,
-    presence: Presence,
-    config: Arc<ServerConfig>,
-) {
-    let deadline = shard.deadlines.register(socket.fd());
-    deadline.arm(shard.in_millis(shard.callers().head_millis.min(HANDSHAKE_MILLIS_MAX)), OnExpiry::EndBoth);
-    let outcome = match Handshake::accept(config) {
-        Ok(handshake) => shake(&shard, &mut socket, handshake, &deadline, Peer::Caller).await,
-        Err(error) => Err(Broken::Refused(Some(error))),
-    };
-    drop(deadline); // before the descriptor is anybody else's
-    let reason = match outcome {
-        Ok((session, certificate)) => {
-            let stream = Stream::secure(socket, session);
-            let mut connection = Connection::new(&shard, stream, peer, presence);
-            connection.certificate = certificate.map(Rc::new);
-            return spawn(connection.serve());
-        }
-        // Somebody who only looks whether the port is open has asked for nothing.
-        Err(Broken::Silent) => return,
-        Err(Broken::Text) => return tell(&shard, Stream::plain(socket), peer, Reason::TlsExpected).await,
-        Err(Broken::Refused(Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)))) => {
-            Reason::ClientCertificateInvalid
-        }
-        Err(Broken::Refused(_) | Broken::Gone) => Reason::TlsHandshake,
-    };
-    shard.record_headless(reason, peer.ip(), &shard.next_request_id());
+/// Makes a connection to a caller secure, then serves it. What was received already begins the handshake.
+pub(super) fn accept(connection: Connection, config: Arc<ServerConfig>) -> impl Future<Output = ()> {
+    let mut connection = connection;
+    async move {
+        let shard = Rc::clone(&connection.shard);
+        let millis = shard.callers().head_millis.min(HANDSHAKE_MILLIS_MAX);
+        connection.deadline.arm(shard.in_millis(millis), OnExpiry::EndBoth);
+        let outcome = match Handshake::accept(config) {
+            Ok(mut handshake) => {
+                connection.inbound.take().into_iter().for_each(|early| handshake.begin_with(early));
+                let Connection { stream, deadline, .. } = &mut connection;
+                shake(&shard, stream.socket(), handshake, deadline, Peer::Caller).await
+            }
+            Err(error) => Err(Broken::Refused(Some(error))),
+        };
+        connection.deadline.disarm();
+        let address = connection.address.ip();
+        let reason = match outcome {
+            Ok((session, certificate)) => {
+                connection.stream.seal(session);
+                connection.certificate = certificate.map(Rc::new);
+                return spawn(connection.serve());
+            }
+            // Somebody who only looks whether the port is open has asked for nothing.
+            Err(Broken::Silent) => return,
+            Err(Broken::Text) => {
+                return tell(&shard, &mut connection.stream, address, Reason::TlsExpected).await;
+            }
+            Err(Broken::Refused(Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)))) => {
+                Reason::ClientCertificateInvalid
+            }
+            Err(Broken::Refused(_) | Broken::Gone) => Reason::TlsHandshake,
+        };
+        shard.record_headless(reason, address, &shard.next_request_id());
+    }
 }
 
 /// Makes a connection to a target secure, within what is armed.
@@ -118,13 +122,13 @@ async fn shake(
     deadline: &Deadline,
     peer: Peer,
 ) -> Result<(Rc<Session>, Option<ClientCertificate>), Broken> {
-    let mut heard = false;
-    let mut must_receive = peer == Peer::Caller;
+    let mut heard = handshake.has_begun();
+    let mut must_receive = peer == Peer::Caller && !handshake.has_record();
+    let mut text_is_told = peer == Peer::Caller;
     loop {
         while must_receive {
             let room = handshake.room().ok_or(Broken::Refused(None))?;
             match socket.read(room).await {
-                Ok(1..) if !heard && peer == Peer::Caller && handshake.is_text() => return Err(Broken::Text),
                 Ok(1..) => heard = true,
                 _ if heard => return Err(Broken::Gone),
                 _ => return Err(Broken::Silent),
@@ -132,6 +136,9 @@ async fn shake(
             must_receive = !handshake.has_record(); // bytes by ones do not take a turn each
         }
         must_receive = true;
+        if std::mem::take(&mut text_is_told) && handshake.is_text() {
+            return Err(Broken::Text);
+        }
         shard.handshake_turn(peer == Peer::Target).await;
         if deadline.expired() {
             shard.pass_handshake_turn(); // nobody waits for the outcome

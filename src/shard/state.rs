@@ -6,6 +6,7 @@
 use std::{
     cell::{Cell, RefCell},
     io::Write,
+    net::IpAddr,
     os::fd::{OwnedFd, RawFd},
     rc::Rc,
     sync::Arc,
@@ -14,8 +15,10 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use rustls::ServerConfig;
 
 use super::{
+    addresses::{AddressCounts, Counted},
     clock::{Clock, Ticks},
     line::{Line, Place},
     record::Log,
@@ -31,7 +34,7 @@ use crate::{
     },
     policy::{Grant, RuleMemory},
     protocol::http::FieldTable,
-    snapshot::{Callers, Snapshot},
+    snapshot::{Callers, Door, Snapshot},
     telemetry::{Ring, ShardCells},
 };
 
@@ -75,6 +78,8 @@ pub(super) struct Shard {
     connections_max: usize,
     /// Steps of handshakes.
     handshakes: Line,
+    doors: Arc<[Door]>,
+    address_counts: Option<Arc<AddressCounts>>,
     turns: RefCell<Vec<Waker>>,
     ticks: RefCell<Vec<Waker>>,
     wake: OwnedFd,
@@ -99,6 +104,10 @@ pub(super) struct Parts {
     /// Where lines of the access log go, if there is one.
     pub(super) ring: Option<Arc<Ring>>,
     pub(super) connections_max: usize,
+    /// The listeners, by number.
+    pub(super) doors: Arc<[Door]>,
+    /// Connections by address, if they are bounded.
+    pub(super) address_counts: Option<Arc<AddressCounts>>,
     /// Wakes this shard's own loop.
     pub(super) wake: OwnedFd,
 }
@@ -128,6 +137,8 @@ impl Shard {
             refusals: Cell::new(0),
             connections_max: parts.connections_max,
             handshakes: Line::new(HANDSHAKES_PER_TURN_MAX),
+            doors: parts.doors,
+            address_counts: parts.address_counts,
             turns: RefCell::default(),
             ticks: RefCell::default(),
             wake: parts.wake,
@@ -146,6 +157,17 @@ impl Shard {
     #[inline]
     pub(super) fn with_scratch<R>(&self, work: impl FnOnce(&Snapshot, &mut Scratch) -> R) -> R {
         work(self.snapshots.borrow_mut().load(), &mut self.scratch.borrow_mut())
+    }
+
+    /// The listener with a number.
+    pub(super) fn door(&self, number: usize) -> &Door {
+        static PLAIN: Door = Door::PLAIN;
+        self.doors.get(number).unwrap_or(&PLAIN)
+    }
+
+    /// How the listener with a number speaks TLS, if it does.
+    pub(super) fn listener_tls(&self, number: usize) -> Option<Arc<ServerConfig>> {
+        self.with_snapshot(|snapshot| snapshot.listener_tls(number).cloned())
     }
 
     /// Bounds and deadlines for callers.
@@ -246,7 +268,7 @@ impl Shard {
             return None;
         }
         self.set_connections(count + 1);
-        Some(Presence(Rc::clone(self)))
+        Some(Presence { shard: Rc::clone(self), counted: None })
     }
 
     fn set_connections(&self, count: usize) {
@@ -320,11 +342,24 @@ fn wake_all(queue: &RefCell<Vec<Waker>>) {
 }
 
 /// A caller that is counted.
-pub(super) struct Presence(Rc<Shard>);
+pub(super) struct Presence {
+    shard: Rc<Shard>,
+    /// Its place among those of its address.
+    counted: Option<Counted>,
+}
+
+impl Presence {
+    /// Counts it under its address as well; says whether it may stay. Callers over Unix sockets have none.
+    pub(super) fn count(&mut self, address: Option<IpAddr>) -> bool {
+        let (Some(counts), Some(address)) = (&self.shard.address_counts, address) else { return true };
+        self.counted = counts.enter(address);
+        self.counted.is_some()
+    }
+}
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.set_connections(self.0.connections.get() - 1);
+        self.shard.set_connections(self.shard.connections.get() - 1);
     }
 }
 

@@ -49,7 +49,7 @@ impl Stream {
         self.socket.fd()
     }
 
-    /// The address of the other side.
+    /// The address of the other side, which only TCP has: see [`Socket::peer`].
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.socket.peer()
     }
@@ -60,8 +60,13 @@ impl Stream {
     }
 
     /// The socket, for what comes before TLS.
-    pub(super) fn into_socket(self) -> Socket {
-        self.socket
+    pub(super) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// What is sent and received from here on is sealed.
+    pub(super) fn seal(&mut self, session: Rc<Session>) {
+        self.session = Some(session);
     }
 
     /// Receives into the buffer's room; 0 is the end, which TLS has to say (an end without `close_notify` is an

@@ -4,6 +4,7 @@
 //! changes after it was made, and nothing in it knows TOML, files, sockets or clocks. Parts that did not
 //! change are shared with the snapshot before (the key table, by its parts).
 
+mod doors;
 mod keys;
 mod names;
 mod proxies;
@@ -15,6 +16,7 @@ mod upstreams;
 
 use std::sync::Arc;
 
+pub use doors::{Door, RedirectTo};
 pub use keys::{KeyEntry, KeyTable, PARTS as KEY_PARTS};
 pub use names::NameSet;
 pub use proxies::{Credential, Location, LocationKind, Proxy, ProxyRules, ProxySeries, Serving};

@@ -21,11 +21,19 @@ struct Line<'a> {
     reason: &'static str,
     credential: Option<&'a str>,
     consumer: Option<&'a str>,
-    source: Option<std::net::IpAddr>,
+    source: Option<Source>,
     duration_us: u64,
     auth_us: Option<f64>,
     generation: u64,
     shard: u8,
+}
+
+/// Where a caller is.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Source {
+    Address(std::net::IpAddr),
+    Word(&'static str),
 }
 
 /// Writes an entry, with the names of all series.
@@ -43,7 +51,7 @@ pub(super) fn write(entry: &Entry, names: &[SeriesName], out: &mut Vec<u8>) {
         reason: entry.reason.word(),
         credential: name.and_then(|name| name.credential.name()),
         consumer: name.and_then(|name| name.consumer.as_deref()),
-        source: entry.source,
+        source: entry.source.map(Source::Address).or(entry.unix.then_some(Source::Word("unix"))),
         duration_us: entry.duration_nanos / 1_000,
         auth_us: entry.authentication_nanos.map(|nanos| nanos as f64 / 1_000.0),
         generation: entry.generation,

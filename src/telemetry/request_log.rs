@@ -33,8 +33,10 @@ pub struct Entry {
     pub reason: Reason,
     /// What it was counted under.
     pub series: SeriesId,
-    /// The caller's address.
+    /// The caller's address, if it has one.
     pub source: Option<IpAddr>,
+    /// Whether it has none because it came over a Unix socket.
+    pub unix: bool,
     /// Nanoseconds from the end of its head to the end of its answer.
     pub duration_nanos: u64,
     /// Nanoseconds that were spent authenticating, if it came to that.
@@ -58,6 +60,7 @@ impl Default for Entry {
             reason: Reason::CallerGone,
             series: SeriesId::UNROUTED,
             source: None,
+            unix: false,
             duration_nanos: 0,
             authentication_nanos: None,
             generation: 0,

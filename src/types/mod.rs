@@ -5,9 +5,11 @@
 
 mod cidr;
 mod client_name;
+mod endpoint;
 mod key;
 mod pace;
 mod pattern;
+mod peers;
 mod reason;
 mod rule;
 mod secret;
@@ -15,9 +17,11 @@ mod series;
 
 pub use cidr::{Cidr, CidrError};
 pub use client_name::{ClientName, SubjectText};
+pub use endpoint::Endpoint;
 pub use key::{Digest, KeyState, Window, digest_from_hex};
 pub use pace::Pace;
 pub use pattern::{Case, Pattern, Shape};
+pub use peers::Peers;
 pub use reason::{Fault, Reason};
 pub use rule::{Effect, Presence, RuleScope};
 pub use secret::Secret;

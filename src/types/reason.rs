@@ -40,6 +40,9 @@ reasons! {
     /// The connection was switched to another protocol and both sides ended it in their own time.
     Tunnelled = 101 None "tunnelled" "Tunnelled";
 
+    /// The listener sends every request to another origin.
+    Redirected = 308 None "redirected" "Ask at the address in Location";
+
     /// The connection was switched to another protocol, and its key stopped counting: both sides were cut off.
     TunnelCut = 101 Caller "tunnel-cut" "The credential of the tunnel no longer counts";
 
@@ -85,6 +88,12 @@ reasons! {
     AliasUnknown = 404 Caller "alias-unknown" "Nothing is served at this address";
     /// TRACE would show the target credential to the caller (RFC 9110 §9.3.8).
     MethodRefused = 405 Caller "method-refused" "The method is not allowed";
+    /// The PROXY header that has to come first is missing, malformed or too long: the connection is closed.
+    ProxyHeaderInvalid = 400 Caller "proxy-header-invalid" "The PROXY header is missing or malformed";
+    /// The listener takes PROXY headers, and this peer may send none: the connection is closed.
+    ProxySenderUnknown = 403 Caller "proxy-sender-unknown" "The peer may not send a PROXY header";
+    /// The PROXY header was not complete in time: the connection is closed.
+    ProxyHeaderTimeout = 408 Caller "proxy-header-timeout" "The PROXY header was not complete in time";
     /// The head was not complete in time.
     HeadTimeout = 408 Caller "head-timeout" "The request was not complete in time";
     /// The body made no progress in time.
@@ -141,6 +150,8 @@ reasons! {
     ProxyInactive = 503 Gateway "proxy-inactive" "This API is not available at present";
     /// The proxy's configuration is not complete: the log of the start says what is missing.
     ProxyBroken = 503 Gateway "proxy-broken" "This API is not available at present";
+    /// More connections from one address than the configured bound.
+    AddressCrowded = 503 Caller "address-crowded" "Too many connections from this address";
     /// More connections than the configured bound.
     Overloaded = 503 Gateway "overloaded" "Too many connections";
 }

@@ -41,6 +41,16 @@ impl Caller {
         Wire::connect(address).map(|wire| Self { wire })
     }
 
+    /// With TLS in any case, behind a header: in one piece with the handshake, or all byte by byte.
+    pub fn behind(address: SocketAddr, header: &[u8], bytewise: bool) -> io::Result<Self> {
+        Wire::connect_behind(address, header, bytewise).map(|wire| Self { wire })
+    }
+
+    /// Without TLS in any case.
+    pub fn to_plain(address: SocketAddr) -> io::Result<Self> {
+        Wire::connect_plain(address).map(|wire| Self { wire })
+    }
+
     /// To the admin listener.
     pub fn to_admin(address: SocketAddr) -> io::Result<Self> {
         Wire::connect_plain(address).map(|wire| Self { wire })

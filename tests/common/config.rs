@@ -16,6 +16,10 @@ pub const TOKEN: &str = "upstream-token-9Qd3hVf7XsA2eR5uG8kN4mJ1";
 pub struct Config {
     pub shards: usize,
     pub listeners: Vec<String>,
+    /// Lines of each `[[listener]]`.
+    pub listener: String,
+    /// Where the admin listener is.
+    pub admin: String,
     /// Lines of `[server]`.
     pub server: String,
     /// Lines of `[server.timeouts]`.
@@ -44,6 +48,8 @@ impl Config {
         Self {
             shards: 1,
             listeners: vec!["127.0.0.1:0".into()],
+            listener: String::new(),
+            admin: "127.0.0.1:0".into(),
             server: String::new(),
             timeouts: String::new(),
             limits: String::new(),
@@ -61,10 +67,10 @@ impl Config {
         let mut text = format!("[server]\nshards = {shards}\ndriver = \"{driver}\"\n{server}\n");
         let _ = write!(text, "[server.timeouts]\n{timeouts}\n[server.limits]\n{limits}\n");
         for address in &self.listeners {
-            let tls = if tls::is_on() { tls::LISTENER } else { "" };
-            let _ = write!(text, "[[listener]]\naddress = \"{address}\"\n{tls}");
+            let tls = if tls::is_on() && !self.listener.contains(tls::LISTENER) { tls::LISTENER } else { "" };
+            let _ = write!(text, "[[listener]]\naddress = \"{address}\"\n{}\n{tls}", self.listener);
         }
-        text.push_str("[admin]\naddress = \"127.0.0.1:0\"\n");
+        let _ = write!(text, "[admin]\naddress = \"{}\"\n", self.admin);
         let tls = if url.starts_with("https:") { tls::TARGET } else { "" };
         let _ = write!(text, "[[target]]\nname = \"api\"\nurl = \"{url}\"\n{tls}{target}\n");
         let _ = write!(text, "[target.timeouts]\n{target_timeouts}\n");

@@ -22,6 +22,8 @@ pub fn is_on() -> bool {
     *ON
 }
 
+/// The certificate of gateway and API.
+pub const CERTIFICATE: &str = "tls/cert.pem";
 /// Lines of a `[[listener]]`.
 pub const LISTENER: &str = "tls = { certificates = [{ cert = \"tls/cert.pem\", key = \"tls/key.pem\" }] }\n";
 /// Lines of a `[[target]]`.
@@ -94,13 +96,20 @@ impl Tls {
         Self::shake(session.into(), stream)
     }
 
+    /// The same, behind a header that goes out with the first bytes of the handshake, or all of it byte by byte.
+    pub fn connect_behind(stream: &TcpStream, header: &[u8], bytewise: bool) -> io::Result<Self> {
+        let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([127, 0, 0, 1])));
+        let session = ClientConnection::new(Arc::clone(&CLIENT), name).map_err(io::Error::other)?;
+        Self::shake(session.into(), Behind { stream, header: header.to_vec(), bytewise })
+    }
+
     /// Of an API.
     pub fn accept(stream: &TcpStream) -> io::Result<Self> {
         let session = ServerConnection::new(Arc::clone(&SERVER)).map_err(io::Error::other)?;
         Self::shake(session.into(), stream)
     }
 
-    fn shake(mut session: Connection, mut stream: &TcpStream) -> io::Result<Self> {
+    fn shake(mut session: Connection, mut stream: impl Read + Write) -> io::Result<Self> {
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;
         }
@@ -164,5 +173,31 @@ impl Tls {
         session.send_close_notify();
         while session.wants_write() && session.write_tls(&mut sealed).is_ok() {}
         let _ = stream.write_all(&sealed);
+    }
+}
+
+/// A stream that sends a header before anything else.
+struct Behind<'a> {
+    stream: &'a TcpStream,
+    header: Vec<u8>,
+    bytewise: bool,
+}
+
+impl Read for Behind<'_> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(piece)
+    }
+}
+
+impl Write for Behind<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let whole = [&std::mem::take(&mut self.header), bytes].concat();
+        let piece = if self.bytewise { 1 } else { whole.len().max(1) };
+        whole.chunks(piece).try_for_each(|piece| self.stream.write_all(piece))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

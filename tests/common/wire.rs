@@ -54,6 +54,20 @@ impl Wire {
         Ok(wire)
     }
 
+    /// The same with TLS in any case, behind a header: in one piece with the handshake, or all byte by byte.
+    pub fn connect_behind(address: SocketAddr, header: &[u8], bytewise: bool) -> io::Result<Self> {
+        let mut wire = Self::connect_plain(address)?;
+        wire.secure(header, bytewise)?;
+        Ok(wire)
+    }
+
+    /// Shakes hands from here on.
+    pub fn secure(&mut self, header: &[u8], bytewise: bool) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        self.tls = Some(Tls::connect_behind(&self.stream, header, bytewise)?);
+        Ok(())
+    }
+
     pub fn connect_plain(address: SocketAddr) -> io::Result<Self> {
         TcpStream::connect_timeout(&address, PATIENCE).map(Self::new)
     }

@@ -343,10 +343,14 @@ fn the_log_and_the_status_tell_what_changed() {
 
 /// The line of the log that says that this generation is served.
 fn applied(gateway: &Gateway, generation: u64) -> String {
-    let log = gateway.log();
     let words = ["configuration applied", &format!("generation={generation} ")];
-    let line = log.lines().find(|line| words.iter().all(|word| line.contains(word)));
-    line.unwrap_or_else(|| panic!("generation {generation} is not in the log:\n{log}")).to_owned()
+    let mut found = None;
+    eventually("it is in the log", || {
+        let log = gateway.log();
+        found = log.lines().find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned);
+        found.is_some()
+    });
+    found.unwrap_or_default()
 }
 
 /// Only the proxies that need what is missing are out of service.

@@ -1,12 +1,13 @@
 //! The service manager: what it is told (sd_notify), and sockets that it opens (socket activation).
 
 use std::{
-    fs,
+    env, fs,
+    io::{Read, Write},
     net::TcpListener,
     os::{
-        fd::AsRawFd,
+        fd::{AsFd, AsRawFd},
         linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixDatagram},
+        unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream},
     },
     process::Command,
     sync::Mutex,
@@ -15,10 +16,12 @@ use std::{
 
 use crate::{
     both_drivers,
-    common::{Api, Caller, Config, Gateway, eventually, get},
+    common::{Api, Caller, Config, Gateway, PATIENCE, eventually, get, request},
+    listeners_unix::ask,
+    upgrade::{Serving, signal},
 };
 
-both_drivers!(it_is_told_of_each_state, its_sockets_are_served);
+both_drivers!(it_is_told_of_each_state, its_sockets_are_served, its_sockets_outlive_the_gateway);
 
 /// A socket on which a service manager listens, and all that came.
 struct Manager {
@@ -85,17 +88,7 @@ fn its_sockets_are_served(driver: &str) {
     let other = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let mut config = Config { shards: 2, ..Config::to(&api) };
     config.listeners = vec![address.to_string()];
-    // The shell puts them where a service manager does, and is the process whose number the variable names.
-    let mut command = Command::new("bash");
-    let (first, second) = (socket.as_raw_fd(), other.as_raw_fd());
-    let script = format!(
-        "exec {{a}}<&{first} {{b}}<&{second}; exec 3<&$a 4<&$b; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\""
-    );
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_keyferry")]);
-    for one in [&socket, &other] {
-        socket2::SockRef::from(one).set_cloexec(false).expect("it can be set");
-    }
-    let mut gateway = Gateway::start_as(command, driver, &config, &[]);
+    let mut gateway = Gateway::start_as(passing(&socket, &other), driver, &config, &[]);
     drop((socket, other));
     assert_eq!(gateway.addresses, [address]);
     assert!(gateway.log().contains("no listener wants"), "{}", gateway.log());
@@ -107,4 +100,67 @@ fn its_sockets_are_served(driver: &str) {
     gateway.terminate();
     assert_eq!(gateway.exit().code(), Some(0));
     eventually("the socket is ended", || Caller::to(address).is_err());
+}
+
+/// Who asks while nobody serves waits for the next start; the file of a Unix socket is the manager's as well.
+fn its_sockets_outlive_the_gateway(driver: &str) {
+    if crate::common::tls::is_on() {
+        return; // no handshake is done before the gateway starts
+    }
+    let api = Api::plain();
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = tcp.local_addr().expect("it is bound");
+    let directory = env::temp_dir().join(format!("keyferry-activated-{}-{driver}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory can be made");
+    let path = directory.join("callers.sock");
+    let unix = UnixListener::bind(&path).expect("the path is free");
+    let mut config = Config { shards: 2, ..Config::to(&api) };
+    config.listeners = vec![address.to_string(), format!("unix:{}", path.display())];
+    let close = request("GET", "/crm/x", "Connection: close\r\n", b"");
+    let mut waiting: Option<(Caller, UnixStream)> = None;
+    for _ in 0..3 {
+        let mut gateway = Gateway::start_as(passing(&tcp, &unix), driver, &config, &[]);
+        assert!(!gateway.log().contains("no listener wants"), "{}", gateway.log());
+        if let Some((mut caller, mut stream)) = waiting.take() {
+            assert_eq!(caller.answer().status, 200);
+            stream.set_read_timeout(Some(PATIENCE)).expect("it can be set");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).expect("an answer");
+            assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+        }
+        assert_eq!(gateway.get("/crm/x").status, 200);
+        assert!(ask(&path, &close).starts_with("HTTP/1.1 200 "));
+        gateway.terminate();
+        assert_eq!(gateway.exit().code(), Some(0));
+        let mut caller = Caller::to(address).expect("it listens");
+        caller.send(&get("/crm/x"));
+        let mut stream = UnixStream::connect(&path).expect("it listens");
+        stream.write_all(&close).expect("it takes a request");
+        waiting = Some((caller, stream));
+    }
+    // A successor knows whose they are.
+    let mut gateway = Gateway::start_as(passing(&tcp, &unix), driver, &config, &[]);
+    let mut serving = Serving(gateway.pid());
+    serving.replace(&gateway, 0);
+    assert_eq!(gateway.exit().code(), Some(0));
+    assert!(ask(&path, &close).starts_with("HTTP/1.1 200 "));
+    signal(serving.0, "TERM");
+    eventually("the successor has ended", || gateway.log().matches("INFO ended").count() == 2);
+    assert!(path.exists() && UnixStream::connect(&path).is_ok() && Caller::to(address).is_ok());
+    fs::remove_dir_all(&directory).expect("it can be removed");
+}
+
+/// The gateway with two sockets where a service manager puts them. The shell is the process whose number the variable
+/// names.
+fn passing(first: &impl AsFd, second: &impl AsFd) -> Command {
+    for one in [first.as_fd(), second.as_fd()] {
+        socket2::SockRef::from(&one).set_cloexec(false).expect("it can be set");
+    }
+    let (first, second) = (first.as_fd().as_raw_fd(), second.as_fd().as_raw_fd());
+    let script = format!(
+        "exec {{a}}<&{first} {{b}}<&{second}; exec 3<&$a 4<&$b; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\""
+    );
+    let mut command = Command::new("bash");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_keyferry")]);
+    command
 }

@@ -15,12 +15,12 @@ both_drivers!(
 );
 
 /// The process that serves now; it ends before its gateway's log is read to the end.
-struct Serving(u32);
+pub struct Serving(pub u32);
 
 impl Serving {
     /// Replaces it once more; so many times it was before.
     #[track_caller]
-    fn replace(&mut self, gateway: &Gateway, before: usize) {
+    pub fn replace(&mut self, gateway: &Gateway, before: usize) {
         signal(self.0, "USR2");
         eventually("it is replaced", || {
             let log = gateway.log();
@@ -40,7 +40,7 @@ impl Drop for Serving {
     }
 }
 
-fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
     assert!(status.is_ok(), "no signal can be sent");
 }

@@ -89,7 +89,14 @@ fn a_path_that_takes_too_long_is_denied_whatever_the_default_is() {
         let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).unwrap();
         let source = IpAddr::from([127, 0, 0, 1]);
         let (path, rules) = (&mut [0; 8192][..], &mut rules);
-        let means = Means { now: Now(0), source, certificate: None, path, rules, watch: &mut Unwatched };
+        let means = Means {
+            now: Now(0),
+            source: Some(source),
+            certificate: None,
+            path,
+            rules,
+            watch: &mut Unwatched,
+        };
         decide_as(&snapshot, &head, 0, means).map(drop).map_err(|denial| denial.reason)
     };
     assert_eq!(ask("/xyz"), Ok(()));
@@ -115,6 +122,7 @@ fn decide(
     let mut table = FieldTable::new();
     let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).unwrap();
     let source: IpAddr = request.source.parse().unwrap();
-    let means = Means { now: Now(0), source, certificate: None, path: &mut [0; 256], rules, watch };
+    let means =
+        Means { now: Now(0), source: Some(source), certificate: None, path: &mut [0; 256], rules, watch };
     decide_as(snapshot, &head, request.credential as u32, means).map(drop).map_err(|denial| denial.reason)
 }

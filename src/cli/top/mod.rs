@@ -7,13 +7,16 @@ mod report;
 mod screen;
 mod table;
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 
 use self::report::Report;
 use super::{complain, gateway::Gateway, print};
-use crate::admin::client::{ClientError, Method, request_blocking};
+use crate::{
+    admin::client::{ClientError, Method, request_blocking},
+    types::Endpoint,
+};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -41,9 +44,9 @@ pub(super) fn run(options: &Options) -> ExitCode {
         }
     };
     let result = match (options.json, options.once || !screen::is_there()) {
-        (true, _) => print_json(address, options.once),
-        (false, true) => look(address).map(|report| print(&table::plain(&report))),
-        (false, false) => screen::show(|| look(address), INTERVAL),
+        (true, _) => print_json(&address, options.once),
+        (false, true) => look(&address).map(|report| print(&table::plain(&report))),
+        (false, false) => screen::show(|| look(&address), INTERVAL),
     };
     result.unwrap_or_else(|error| {
         complain(&error);
@@ -51,11 +54,11 @@ pub(super) fn run(options: &Options) -> ExitCode {
     })
 }
 
-fn look(address: SocketAddr) -> Result<Report, ClientError> {
+fn look(address: &Endpoint) -> Result<Report, ClientError> {
     ask(address)?.json()
 }
 
-fn ask(address: SocketAddr) -> Result<crate::admin::client::Reply, ClientError> {
+fn ask(address: &Endpoint) -> Result<crate::admin::client::Reply, ClientError> {
     let reply = request_blocking(address, Method::GET, "/telemetry", None)?;
     if reply.is_success() {
         return Ok(reply);
@@ -63,7 +66,7 @@ fn ask(address: SocketAddr) -> Result<crate::admin::client::Reply, ClientError> 
     Err(ClientError::NotUnderstood(format!("GET /telemetry was answered with {}", reply.status)))
 }
 
-fn print_json(address: SocketAddr, once: bool) -> Result<ExitCode, ClientError> {
+fn print_json(address: &Endpoint, once: bool) -> Result<ExitCode, ClientError> {
     loop {
         let text = ask(address)?.text().into_owned();
         let printed = print(&format!("{}\n", text.trim_end()));

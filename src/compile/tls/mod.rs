@@ -8,7 +8,7 @@ mod names;
 pub(super) mod tests;
 mod verify;
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use rustls::{
     ClientConfig, Error, ServerConfig, SupportedProtocolVersion,
@@ -35,6 +35,7 @@ use crate::{
     },
     limits::TLS_SESSIONS_MAX,
     snapshot::UpstreamTls,
+    types::Endpoint,
 };
 
 /// What is spoken inside of TLS.
@@ -60,7 +61,7 @@ pub struct CertificateInUse {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateRole {
     /// Callers see it at a listener with this address.
-    Listener(SocketAddr),
+    Listener(Endpoint),
     /// The target with this name sees it.
     Target(String),
 }
@@ -82,7 +83,7 @@ pub(super) struct Tls {
 
 #[derive(Clone)]
 struct Started {
-    address: SocketAddr,
+    address: Endpoint,
     /// Settings, and what was made of them.
     tls: Option<(Arc<ListenerTls>, Arc<ServerConfig>)>,
 }
@@ -298,23 +299,23 @@ impl Tls {
 
 /// How each listener of the process speaks from now on. One that is gone from the plan, or that would begin or end to
 /// speak TLS, keeps what it has: its socket is as it was until the next start.
-fn listeners(plan: &Plan, before: Option<&[Started]>) -> Vec<(SocketAddr, Option<Arc<ListenerTls>>)> {
+fn listeners(plan: &Plan, before: Option<&[Started]>) -> Vec<(Endpoint, Option<Arc<ListenerTls>>)> {
     let Some(before) = before else {
-        return plan.listeners.iter().map(|one| (one.address, one.tls.clone())).collect();
+        return plan.listeners.iter().map(|one| (one.address.clone(), one.tls.clone())).collect();
     };
     // Several may have the same address, with port 0: they are told apart by their order.
     let mut left: Vec<_> = plan.listeners.iter().collect();
-    let mut next = |address| {
-        let at = left.iter().position(|one| one.address == address)?;
+    let mut next = |address: &Endpoint| {
+        let at = left.iter().position(|one| one.address == *address)?;
         Some(left.remove(at))
     };
     let of = |started: &Started| {
         let known = started.tls.as_ref().map(|(tls, _)| Arc::clone(tls));
-        let tls = match next(started.address).map(|one| one.tls.clone()) {
+        let tls = match next(&started.address).map(|one| one.tls.clone()) {
             Some(Some(planned)) if known.is_some() => Some(planned),
             _ => known,
         };
-        (started.address, tls)
+        (started.address.clone(), tls)
     };
     before.iter().map(of).collect()
 }
@@ -328,7 +329,7 @@ fn certificates(started: &[Started], plan: &Plan) -> Vec<CertificateInUse> {
     };
     let of_listeners = started.iter().flat_map(|one| {
         let identities = one.tls.iter().flat_map(|(tls, _)| &tls.certificates);
-        identities.map(|identity| in_use(CertificateRole::Listener(one.address), identity))
+        identities.map(|identity| in_use(CertificateRole::Listener(one.address.clone()), identity))
     });
     let of_targets = plan.targets.iter().filter_map(|target| {
         let identity = target.tls.as_ref()?.identity.as_ref()?;

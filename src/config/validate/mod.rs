@@ -14,6 +14,7 @@ mod field;
 mod host;
 mod key_files;
 mod keys;
+mod listener;
 mod pattern;
 mod proxy;
 mod proxy_credential;
@@ -26,6 +27,7 @@ mod target_credential;
 mod tls;
 
 pub(super) use entropy::bits as plausible_bits;
+pub(super) use listener::endpoint;
 pub(super) use server::include;
 
 use self::{

@@ -219,16 +219,18 @@ fn check(mut table: Table<'_>, case: Case, report: &mut Report) -> Option<(Field
 }
 
 fn source(value: &Value<'_>, report: &mut Report) -> Option<Cidr> {
-    value.convert(report, |text| {
-        Cidr::parse(text).map_err(|error| match error {
-            CidrError::Malformed => Problem::new(
-                "not a network",
-                r#"write one such as "10.0.0.0/8", "2001:db8::/32" or "192.0.2.1""#,
-            ),
-            CidrError::HostBits(meant) => {
-                Problem::new("bits behind the prefix are set", format!("write \"{meant}\""))
-            }
-        })
+    value.convert(report, network)
+}
+
+/// A network of addresses.
+pub(super) fn network(text: &str) -> Result<Cidr, Problem> {
+    Cidr::parse(text).map_err(|error| match error {
+        CidrError::Malformed => {
+            Problem::new("not a network", r#"write one such as "10.0.0.0/8", "2001:db8::/32" or "192.0.2.1""#)
+        }
+        CidrError::HostBits(meant) => {
+            Problem::new("bits behind the prefix are set", format!("write \"{meant}\""))
+        }
     })
 }
 

@@ -12,14 +12,14 @@ use super::{
     super::{
         Severity,
         outside::Outside,
-        plan::{Admin, CallerLimits, CallerTimeouts, Driver, Listener, Server},
+        plan::{Admin, CallerLimits, CallerTimeouts, Driver, Edge, Listener, Server},
         raw::{Table, Tree, Value},
         report::{Place, Problem, Report},
         value,
     },
-    field, tls,
+    field, listener, tls,
 };
-use crate::limits;
+use crate::{limits, types::Endpoint};
 
 /// Least bound on a head: a request line and a few fields must fit.
 const HEAD_BYTES_MIN: usize = 1024;
@@ -29,6 +29,8 @@ const TARGET_BYTES_MIN: usize = 64;
 const CONNECTIONS_MAX: usize = 10_000_000;
 /// The share of keys or proxies, in percent, that a reload may take away without being forced.
 const SHRINK_LIMIT_DEFAULT: u8 = 20;
+/// Who may ask at the Unix socket of the admin listener: its owner, since there is no other access control.
+const ADMIN_MODE_DEFAULT: u32 = 0o600;
 /// Where a file without listeners listens.
 const LISTENER_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
@@ -79,26 +81,30 @@ pub(super) fn listeners(
     let mut taken = HashMap::new();
     let mut listeners = Vec::new();
     for mut table in tables {
-        let address = address(&mut table, &mut taken, report);
-        let tls = table.take("tls").and_then(|value| tls::listener(&value, outside, report)).map(Arc::new);
-        listeners.extend(address.map(|(address, _)| Listener { address, tls }));
+        let found = address(&mut table, &mut taken, report).map(|(address, _)| address);
+        let tls = table.take("tls");
+        let edge = listener::edge(&mut table, found.as_ref(), tls.is_some(), report);
+        let tls = tls.and_then(|value| tls::listener(&value, outside, report)).map(Arc::new);
+        listeners.extend(found.map(|address| Listener { address, tls, edge }));
         table.finish(report);
     }
     if listeners.is_empty() {
-        listeners.push(Listener { address: LISTENER_DEFAULT, tls: None });
+        listeners.push(Listener { address: LISTENER_DEFAULT.into(), tls: None, edge: Edge::default() });
     }
     let admin = admin.and_then(|mut table| {
         let found = address(&mut table, &mut taken, report);
+        let place = found.as_ref().map(|(address, _)| address);
+        let mode = listener::mode(&mut table, place, report).unwrap_or(ADMIN_MODE_DEFAULT);
         table.finish(report);
         let (address, value) = found?;
-        if !address.ip().is_loopback() {
+        if matches!(&address, Endpoint::Tcp(address) if !address.ip().is_loopback()) {
             let problem = Problem::new(
                 "the admin listener has no access control and is not on a loopback address",
                 r#"write "127.0.0.1:9440" unless a firewall guards it"#,
             );
             value.add(Severity::Warning, problem, report);
         }
-        Some(Admin { address })
+        Some(Admin { address, mode })
     });
     (listeners, admin)
 }
@@ -148,6 +154,7 @@ fn limits_of(table: Option<Table<'_>>, report: &mut Report) -> CallerLimits {
         target_bytes: limits::TARGET_BYTES_DEFAULT,
         body_bytes: None,
         connections: None,
+        connections_per_address: None,
     };
     let Some(mut table) = table else { return defaults };
     let head_bounds = (HEAD_BYTES_MIN, limits::HEAD_BYTES_MAX);
@@ -166,6 +173,12 @@ fn limits_of(table: Option<Table<'_>>, report: &mut Report) -> CallerLimits {
         ),
         body_bytes: body_bytes(&mut table, report),
         connections: field::count_or_auto(&mut table, "connections", (1, CONNECTIONS_MAX), report),
+        connections_per_address: listener::count_or_none(
+            &mut table,
+            "connections_per_address",
+            (1, CONNECTIONS_MAX),
+            report,
+        ),
     };
     table.finish(report);
     found
@@ -184,14 +197,20 @@ fn body_bytes(table: &mut Table<'_>, report: &mut Report) -> Option<u64> {
 
 fn address<'a>(
     table: &mut Table<'a>,
-    taken: &mut HashMap<SocketAddr, Place>,
+    taken: &mut HashMap<Endpoint, Place>,
     report: &mut Report,
-) -> Option<(SocketAddr, Value<'a>)> {
+) -> Option<(Endpoint, Value<'a>)> {
     let help = r#"write an address and a port, such as "0.0.0.0:8080" or "[::]:8080""#;
     let value = table.require("address", help, report)?;
-    let address: SocketAddr = value
-        .convert(report, |text| text.parse().map_err(|_| Problem::new("not an address with a port", help)))?;
-    if address.port() == 0 {
+    let address = value.convert(report, |text| {
+        listener::endpoint(text, value.source()).ok_or_else(|| {
+            Problem::new(
+                "not an address with a port",
+                format!(r#"{help}, or "unix:/run/keyferry/callers.sock""#),
+            )
+        })
+    })?;
+    if matches!(&address, Endpoint::Tcp(address) if address.port() == 0) {
         return Some((address, value));
     }
     if let Some(first) = taken.get(&address) {
@@ -199,6 +218,6 @@ fn address<'a>(
         value.error(Problem::new(message, "give each listener its own address or port"), report);
         return None;
     }
-    taken.insert(address, value.place());
+    taken.insert(address.clone(), value.place());
     Some((address, value))
 }

@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Facts<'f> {
     pub head: &'f RequestHead<'f>,
     pub path: &'f [u8],
-    pub source: IpAddr,
+    pub source: Option<IpAddr>,
     pub scopes: &'f ScopeBits,
 }
 
@@ -88,7 +88,8 @@ impl<W: Watch> Look<'_, W> {
     fn holds(&mut self, rule: &Rule) -> Option<bool> {
         let Facts { head, source, scopes, .. } = self.facts;
         let fits = rule.methods.contains(head.method, head.method_bytes)
-            && (rule.source.is_empty() || rule.source.iter().any(|network| network.contains(*source)))
+            && (rule.source.is_empty()
+                || source.is_some_and(|source| rule.source.iter().any(|network| network.contains(source))))
             && rule.scopes.iter().all(|bit| scopes.holds(*bit));
         if !fits {
             return Some(false);

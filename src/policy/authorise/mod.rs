@@ -32,7 +32,7 @@ pub(super) fn authorise<W: Watch>(
     identity: Identity<'_>,
     head: &RequestHead<'_>,
     path: &[u8],
-    source: IpAddr,
+    source: Option<IpAddr>,
     memory: &mut RuleMemory,
     watch: &mut W,
 ) -> Result<(), Reason> {

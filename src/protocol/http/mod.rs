@@ -5,6 +5,7 @@
 mod chars;
 mod dots;
 mod field;
+pub mod forwarded;
 mod framing;
 mod head;
 mod host;

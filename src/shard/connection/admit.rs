@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Connection, answer::Style, problem};
+use super::{Address, Answer, Connection, answer::Style, problem, redirect::redirect};
 use crate::{
     policy::{CallerFacts, Denial, FieldSink, Grant, Means, Now, Permit, decide, write_request_fields},
     protocol::{
         h1::{HeadWriter, parse_request},
-        http::{BodyLength, Method, RequestHead, Version},
+        http::{
+            BodyLength, Method, RequestHead, Version,
+            forwarded::{Said, said},
+        },
     },
     shard::{
         body::Body,
@@ -139,10 +142,25 @@ fn judge(
         Ok(head) => head,
         Err(reason) => return refuse_whole(reason, shard.trace_unread(snapshot, source, &request_id)),
     };
+    let door = shard.door(connection.door);
+    let said = match door.trusted_proxies.contains(source) {
+        true => said(&head.fields, |address| door.trusted_proxies.contains(Some(address))),
+        false => Said::default(),
+    };
+    let address = said.address.map_or(connection.address, |address| Address::new(Some(address)));
+    let source = address.ip();
     let time_millis = shard.clock.wall_millis();
     let generation = snapshot.generation;
     let seen = Seen { time_millis, request_id: &request_id, source, head: Some(&head), generation };
     let stopwatch = Stopwatch::new(&shard.clock);
+    if let Some(to) = &door.redirect {
+        let trace = shard.trace(&stopwatch, None, None, &seen);
+        let (style, body) = style_of(connection, &head, received.behind, true);
+        return match redirect(shard, to, &head, &request_id, style) {
+            Some(answer) => Judged::Refused { answer, trace, body },
+            None => refuse_whole(Reason::HostInvalid, trace),
+        };
+    }
     if matches!(head.body, BodyLength::Fixed(length) if length > snapshot.callers.body_bytes) {
         return refuse_whole(Reason::BodyTooLarge, shard.trace(&stopwatch, None, None, &seen));
     }
@@ -158,8 +176,12 @@ fn judge(
     };
     let trace = shard.trace(&stopwatch, Some(permit.proxy()), Some(permit.identity()), &seen);
     let websocket = permit.proxy().websocket && asks_for_websocket(&head);
-    let scheme: &[u8] = if connection.stream.is_secure() { b"https" } else { b"http" };
-    let caller = CallerFacts { address: connection.address.text(), scheme, request_id: &request_id };
+    let caller = CallerFacts {
+        address: address.text(),
+        scheme: said.scheme.unwrap_or_else(|| connection.scheme()),
+        host: said.host.or(head.host),
+        request_id: &request_id,
+    };
     let Some(head_length) = write_head(&permit, &head, &caller, websocket, out) else {
         return refuse_whole(Reason::HeadTooLarge, trace);
     };
@@ -199,6 +221,21 @@ fn refuse_routed(
     behind: usize,
 ) -> Judged {
     let reason = denial.reason;
+    let keeps_alive =
+        !matches!(reason, Reason::PathInvalid | Reason::TargetInvalid | Reason::CredentialAmbiguous);
+    let (style, body) = style_of(connection, head, behind, keeps_alive);
+    let style = Style { challenge: denial.proxy.map_or(&[][..], |proxy| &proxy.challenge), ..style };
+    let answer = problem(&connection.shard, reason, request_id, style);
+    Judged::Refused { answer, trace, body }
+}
+
+/// How an answer of our own to a well-formed request looks, and how much of what follows the head is its body.
+fn style_of(
+    connection: &Connection,
+    head: &RequestHead<'_>,
+    behind: usize,
+    keeps_alive: bool,
+) -> (Style<'static>, usize) {
     let body = match head.body {
         BodyLength::None => Some(0),
         BodyLength::Fixed(length) if length <= behind as u64 && !head.expects_continue => {
@@ -206,17 +243,14 @@ fn refuse_routed(
         }
         _ => None,
     };
-    let keeps_alive =
-        !matches!(reason, Reason::PathInvalid | Reason::TargetInvalid | Reason::CredentialAmbiguous);
     let close = body.is_none() || !keeps_alive || !head.keep_alive || connection.shard.is_draining();
     let style = Style {
-        challenge: denial.proxy.map_or(&[][..], |proxy| &proxy.challenge),
+        challenge: &[],
         close,
         old_keep_alive: head.version == Version::Http10,
         without_body: head.method == Method::Head,
     };
-    let answer = problem(&connection.shard, reason, request_id, style);
-    Judged::Refused { answer, trace, body: body.unwrap_or(0) }
+    (style, body.unwrap_or(0))
 }
 
 /// Whether the caller asks for WebSocket (RFC 6455 §4.1): GET, HTTP/1.1, no body, this protocol alone.

@@ -19,8 +19,9 @@
 mod address;
 mod admit;
 mod answer;
+mod redirect;
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{net::IpAddr, rc::Rc};
 
 pub(super) use address::Address;
 pub(super) use admit::{Admission, Fields, Forward, admit};
@@ -67,9 +68,11 @@ pub(super) struct Connection {
     pub(super) address: Address,
     /// What the caller showed in its handshake.
     pub(super) certificate: Option<Rc<ClientCertificate>>,
+    /// The number of its listener.
+    pub(super) door: usize,
     /// What was received and belongs to no request yet.
     pub(super) inbound: Option<Buffer>,
-    _presence: Presence,
+    pub(super) presence: Presence,
 }
 
 /// How serving a connection ended.
@@ -95,16 +98,34 @@ enum NoRequest {
 }
 
 impl Connection {
-    pub(super) fn new(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr, presence: Presence) -> Self {
+    /// A connection that came through the listener with a number, from somewhere or over a Unix socket.
+    pub(super) fn new(
+        shard: &Rc<Shard>,
+        stream: Stream,
+        peer: Option<IpAddr>,
+        door: usize,
+        presence: Presence,
+    ) -> Self {
         Self {
             deadline: shard.deadlines.register(stream.fd()),
             stream,
             shard: Rc::clone(shard),
-            address: Address::new(peer.ip()),
+            address: Address::new(peer),
+            door,
             certificate: None,
             inbound: None,
-            _presence: presence,
+            presence,
         }
+    }
+
+    /// Takes another address for the caller's than the one that the socket has.
+    pub(super) fn set_address(&mut self, address: IpAddr) {
+        self.address = Address::new(Some(address));
+    }
+
+    /// The scheme that the caller used.
+    pub(super) fn scheme(&self) -> &'static [u8] {
+        if self.stream.is_secure() { b"https" } else { b"http" }
     }
 
     /// Serves the connection to its end, or until it rests. (A block, because an async function would keep

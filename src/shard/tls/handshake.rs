@@ -67,6 +67,11 @@ impl Handshake {
         Self { side: Box::new(side), received: buffer(), to_send: buffer(), plain: None, ended: false }
     }
 
+    /// Begins with what was received before there was a handshake.
+    pub(in crate::shard) fn begin_with(&mut self, received: Buffer) {
+        self.received = received;
+    }
+
     /// Where to put what was received. `None` if it is too much.
     pub(in crate::shard) fn room(&mut self) -> Option<&mut Buffer> {
         let received = std::mem::replace(&mut self.received, Buffer::none());
@@ -78,6 +83,11 @@ impl Handshake {
     pub(in crate::shard) fn has_record(&self) -> bool {
         let received = self.received.filled();
         record_length(received).map_or(true, |length| length.is_some_and(|length| received.len() >= length))
+    }
+
+    /// Whether anything was received that is not used up.
+    pub(in crate::shard) fn has_begun(&self) -> bool {
+        !self.received.is_empty()
     }
 
     /// Whether the other side speaks HTTP, or something else in letters: a handshake begins with another byte.

@@ -1,0 +1,240 @@
+//! What a listener does before requests are judged: PROXY headers, trusted proxies, connections by address, redirects.
+
+use std::time::Duration;
+
+use crate::{
+    both_drivers,
+    common::{Api, Caller, Config, Gateway, api::Seen, eventually, get, pause, request, tls},
+};
+
+both_drivers!(
+    a_proxy_header_names_the_caller,
+    a_proxy_header_is_required,
+    nobody_else_may_send_one,
+    trusted_proxies_name_the_caller,
+    untrusted_ones_are_not_believed,
+    connections_of_an_address,
+    connections_behind_a_proxy_header,
+    redirects,
+);
+
+const FROM_HERE: &str = "proxy_protocol = { from = [\"127.0.0.0/8\"] }";
+
+fn with(api: &Api, listener: &str) -> Config {
+    Config { listener: listener.into(), ..Config::to(api) }
+}
+
+fn seen(gateway: &Gateway, api: &Api, bytes: &[u8]) -> Seen {
+    let answer = gateway.ask(bytes);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    api.only()
+}
+
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+pub fn v2(command: u8, family: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    [SIGNATURE, &[command, family], &length, content].concat()
+}
+
+fn a_proxy_header_names_the_caller(driver: &str) {
+    if tls::is_on() {
+        return; // it comes before TLS: see `listeners_tls`
+    }
+    let api = Api::plain();
+    let config = Config {
+        proxy: "[[proxy.rule]]\neffect = \"deny\"\nsource = [\"198.51.100.0/24\"]".into(),
+        more: "[access_log]\npath = \"access.jsonl\"".into(),
+        ..with(&api, FROM_HERE)
+    };
+    let gateway = Gateway::start(driver, &config);
+    let v4 = [&[192, 0, 2, 9, 127, 0, 0, 1, 0, 1, 0, 2][..], &[4, 0, 1, 0]].concat();
+    for (header, address) in [
+        (b"PROXY TCP4 192.0.2.7 192.0.2.1 51234 443\r\n".to_vec(), "192.0.2.7"),
+        (b"PROXY TCP6 2001:db8::7 ::1 51234 443\r\n".to_vec(), "2001:db8::7"),
+        (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1"),
+        (v2(0x21, 0x11, &v4), "192.0.2.9"),
+        (v2(0x20, 0x00, b""), "127.0.0.1"),
+    ] {
+        let whole = [&header[..], &get("/crm/x")].concat();
+        assert_eq!(seen(&gateway, &api, &whole).head.one("x-forwarded-for"), address);
+        // In pieces, and with a second request behind.
+        let mut caller = gateway.connect();
+        caller.send_bytewise(&header);
+        for _ in 0..2 {
+            caller.send(&get("/crm/x"));
+            assert_eq!(caller.answer().status, 200);
+            assert_eq!(api.only().head.one("x-forwarded-for"), address);
+        }
+    }
+    let denied = [b"PROXY TCP4 198.51.100.7 192.0.2.1 51234 443\r\n".as_slice(), &get("/crm/x")].concat();
+    gateway.ask(&denied).refused(403, "rule");
+    eventually("the log names it", || {
+        std::fs::read_to_string(gateway.file("access.jsonl"))
+            .is_ok_and(|text| text.contains("\"source\":\"198.51.100.7\""))
+    });
+}
+
+fn a_proxy_header_is_required(driver: &str) {
+    if tls::is_on() {
+        return; // it comes before TLS: see `listeners_tls`
+    }
+    let api = Api::plain();
+    let config = Config { timeouts: "head = \"500ms\"".into(), ..with(&api, FROM_HERE) };
+    let gateway = Gateway::start(driver, &config);
+    let long = [&b"PROXY UNKNOWN "[..], &[b'x'; 200]].concat();
+    let large = v2(0x21, 0x11, &[0; 4000]);
+    let wrong = [get("/crm/x"), b"\x16\x03\x01".to_vec(), long, large];
+    for (count, bytes) in wrong.iter().enumerate() {
+        let mut caller = gateway.connect();
+        caller.send(bytes);
+        caller.closed();
+        eventually("it is counted", || gateway.outcomes("proxy-header-invalid") == count as u64 + 1);
+    }
+    let mut slow = gateway.connect();
+    slow.send(b"PROXY TCP4 ");
+    slow.closed_in_order();
+    eventually("it is counted", || gateway.outcomes("proxy-header-timeout") == 1);
+    let mut cut = gateway.connect();
+    cut.send(b"PROXY TCP4 ");
+    cut.wire.finish();
+    cut.closed_in_order();
+    eventually("it is counted", || gateway.outcomes("proxy-header-invalid") == 5);
+    assert_eq!(api.count(), 0);
+}
+
+fn nobody_else_may_send_one(driver: &str) {
+    if tls::is_on() {
+        return; // it comes before TLS: see `listeners_tls`
+    }
+    let api = Api::plain();
+    let gateway = Gateway::start(driver, &with(&api, "proxy_protocol = { from = [\"192.0.2.0/24\"] }"));
+    let mut caller = gateway.connect();
+    caller.send(&[b"PROXY TCP4 192.0.2.7 192.0.2.1 51234 443\r\n".as_slice(), &get("/crm/x")].concat());
+    caller.closed();
+    eventually("it is counted", || gateway.outcomes("proxy-sender-unknown") == 1);
+    assert_eq!(api.count(), 0);
+    // Where no header is expected, it is no request.
+    let gateway = Gateway::start(driver, &Config::to(&api));
+    let answer = gateway.ask(&[b"PROXY UNKNOWN\r\n".as_slice(), &get("/crm/x")].concat());
+    assert_eq!(answer.status, 400);
+}
+
+fn trusted_proxies_name_the_caller(driver: &str) {
+    let api = Api::plain();
+    let config = Config {
+        proxy: "[[proxy.rule]]\neffect = \"deny\"\nsource = [\"198.51.100.0/24\"]".into(),
+        ..with(&api, "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]")
+    };
+    let gateway = Gateway::start(driver, &config);
+    let own = if tls::is_on() { "https" } else { "http" };
+    for (lines, expected) in [
+        ("", ["127.0.0.1", own, "gw.example"]),
+        ("X-Forwarded-For: 9.9.9.9, 192.0.2.7, 10.0.0.1\r\n", ["192.0.2.7", own, "gw.example"]),
+        (
+            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a.example\r\n",
+            ["192.0.2.7", "https", "a.example"],
+        ),
+        (
+            "Forwarded: for=9.9.9.9, for=192.0.2.8;proto=https;host=b.example, for=10.0.0.1\r\n\
+             X-Forwarded-For: 1.1.1.1\r\n",
+            ["192.0.2.8", "https", "b.example"],
+        ),
+        ("X-Forwarded-For: nonsense\r\nX-Forwarded-Proto: x\r\n", ["127.0.0.1", own, "gw.example"]),
+    ] {
+        let head = seen(&gateway, &api, &request("GET", "/crm/x", lines, b"")).head;
+        let found = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].map(|name| head.one(name));
+        assert_eq!(found, expected, "{lines}");
+        assert!(!head.has("forwarded"), "{head:#?}");
+    }
+    let denied = request("GET", "/crm/x", "X-Forwarded-For: 198.51.100.9, 10.1.1.1\r\n", b"");
+    gateway.ask(&denied).refused(403, "rule");
+}
+
+fn untrusted_ones_are_not_believed(driver: &str) {
+    let api = Api::plain();
+    let gateway = Gateway::start(driver, &with(&api, "trusted_proxies = [\"10.0.0.0/8\", \"unix\"]"));
+    let lines = "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7;proto=https\r\n\
+                 X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\n";
+    let head = seen(&gateway, &api, &request("GET", "/crm/x", lines, b"")).head;
+    let found = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].map(|name| head.one(name));
+    let own = if tls::is_on() { "https" } else { "http" };
+    assert_eq!(found, ["127.0.0.1", own, "gw.example"]);
+    assert!(!head.has("forwarded"), "{head:#?}");
+}
+
+fn connections_of_an_address(driver: &str) {
+    if tls::is_on() {
+        return; // nothing is said then: see `listeners_tls`
+    }
+    let api = Api::plain();
+    let config = Config { limits: "connections_per_address = 3".into(), shards: 2, ..Config::to(&api) };
+    let gateway = Gateway::start(driver, &config);
+    let mut callers: Vec<Caller> = (0..3).map(|_| gateway.connect()).collect();
+    callers.iter_mut().for_each(Caller::still_served);
+    let mut more = gateway.connect();
+    more.send(&get("/crm/x"));
+    more.answer().refused(503, "address-crowded");
+    more.closed();
+    drop(callers.pop());
+    eventually("there is room again", || {
+        let mut caller = gateway.connect();
+        caller.send(&get("/crm/x"));
+        caller.answer().status == 200
+    });
+}
+
+fn connections_behind_a_proxy_header(driver: &str) {
+    if tls::is_on() {
+        return; // it comes before TLS: see `listeners_tls`
+    }
+    let api = Api::plain();
+    let config = Config { limits: "connections_per_address = 1".into(), ..with(&api, FROM_HERE) };
+    let gateway = Gateway::start(driver, &config);
+    let ask = |address: &str| {
+        let mut caller = gateway.connect();
+        let header = format!("PROXY TCP6 {address} ::1 1 2\r\n");
+        caller.send(&[header.as_bytes(), &get("/crm/x")].concat());
+        let status = caller.answer().status;
+        (caller, status)
+    };
+    let (_first, status) = ask("2001:db8::1");
+    assert_eq!(status, 200);
+    assert_eq!(ask("2001:db8::2").1, 503, "the same /64");
+    assert_eq!(ask("2001:db8:0:1::1").1, 200);
+    pause(Duration::from_millis(1));
+    assert_eq!(gateway.outcomes("address-crowded"), 1);
+}
+
+fn redirects(driver: &str) {
+    if tls::is_on() {
+        return; // there is nothing to redirect from
+    }
+    let api = Api::plain();
+    let gateway = Gateway::start(driver, &with(&api, "redirect = \"https\""));
+    let mut caller = gateway.connect();
+    for (host, target, location) in [
+        ("a.example", "/crm/x?y=%0d%0a", "https://a.example/crm/x?y=%0d%0a"),
+        ("a.example:8080", "/", "https://a.example/"),
+        ("[::1]:80", "/../x", "https://[::1]/../x"),
+        ("a.example", "http://a.example/z", "https://a.example/z"),
+    ] {
+        caller.send(
+            format!("POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\nab").as_bytes(),
+        );
+        let answer = caller.answer();
+        assert_eq!((answer.status, answer.head.one("location")), (308, location));
+        assert!(!answer.closes());
+    }
+    let long = format!("/{}", "x".repeat(8000));
+    caller.send(&get(&long));
+    assert_eq!(caller.answer().head.one("location"), format!("https://gw.example{long}"));
+    assert_eq!(gateway.outcomes("redirected"), 5);
+    gateway.ask(b"GET / HTTP/1.0\r\n\r\n").refused(400, "host-invalid");
+    gateway.ask(b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n").refused(400, "field-invalid");
+    assert_eq!(api.count(), 0);
+    let gateway = Gateway::start(driver, &with(&api, "redirect = \"https://api.example:8443\""));
+    let answer = gateway.ask(&get("/crm/x"));
+    assert_eq!((answer.status, answer.head.one("location")), (308, "https://api.example:8443/crm/x"));
+    assert_eq!(api.count(), 0);
+}
