@@ -31,6 +31,8 @@ use crate::{
 
 use sockets::{Files, Inherited};
 
+/// Descriptors of one caller at most: two of its own connection and three of that to the target, while a tunnel lasts.
+const DESCRIPTORS_PER_CALLER: usize = 5;
 /// Descriptors that are left for everything but callers and targets.
 const DESCRIPTORS_RESERVED: usize = 128;
 
@@ -299,11 +301,18 @@ fn admin_listener(address: &Endpoint, socket: Socket) -> admin::Listener {
     }
 }
 
-/// Each caller may need a connection to a target as well.
+/// As many as there are descriptors for whatever they do: whoever is let in never fails for want of one.
 fn connections_of_a_shard(plan: &Plan, shards: usize) -> usize {
-    let files = shard::raise_file_limit().saturating_sub(DESCRIPTORS_RESERVED);
-    let all = plan.server.limits.connections.unwrap_or(files / 2);
-    all.div_ceil(shards).max(1)
+    let limit = shard::raise_file_limit();
+    let possible = limit.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CALLER;
+    let wanted = plan.server.limits.connections;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted > possible) {
+        warn!(
+            "server.limits.connections = {wanted}, but with at most {limit} open files only {possible} connections can \
+             do all that they may at once: raise the limit (ulimit -n, LimitNOFILE) or lower the bound"
+        );
+    }
+    wanted.unwrap_or(possible).div_ceil(shards).max(1)
 }
 
 /// The configured driver, or the first that the kernel allows.

@@ -79,8 +79,8 @@ pub(super) async fn connect(
 /// What an operator has to look for when a handshake with a target has failed.
 fn why(error: &Error) -> Reason {
     use CertificateError::{
-        ApplicationVerificationFailure, BadSignature, Expired, ExpiredContext, NotValidForName,
-        NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+        ApplicationVerificationFailure, Expired, ExpiredContext, NotValidForName,
+        NotValidForNameContext, NotValidYet, NotValidYetContext,
     };
     match error {
         Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
@@ -90,7 +90,7 @@ fn why(error: &Error) -> Reason {
             Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
         ) => Reason::UpstreamCertificateExpired,
         Error::InvalidCertificate(ApplicationVerificationFailure) => Reason::UpstreamCertificatePin,
-        Error::InvalidCertificate(UnknownIssuer | BadSignature) => Reason::UpstreamCertificateIssuer,
+        Error::InvalidCertificate(_) => Reason::UpstreamCertificateIssuer,
         Error::AlertReceived(_) => Reason::UpstreamTlsRefused,
         _ => Reason::UpstreamTls,
     }
