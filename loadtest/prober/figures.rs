@@ -34,6 +34,13 @@ impl Figures {
         }
     }
 
+    /// Something that must hold.
+    pub fn must(&mut self, sentence: &str, holds: bool) {
+        if !holds {
+            self.wrong.push(format!("not so: {sentence}"));
+        }
+    }
+
     pub fn is_right(&self) -> bool {
         self.wrong.is_empty()
     }

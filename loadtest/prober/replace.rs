@@ -87,7 +87,7 @@ fn replace(scene: &Scene, round: usize, files: &[String], used: &str) -> Replace
 }
 
 /// Sorted latencies of the requests that were due at such a time.
-fn of(times: &[(Instant, Duration)], when: impl Fn(Instant) -> bool) -> Vec<Duration> {
+pub fn of(times: &[(Instant, Duration)], when: impl Fn(Instant) -> bool) -> Vec<Duration> {
     let mut found: Vec<_> = times.iter().filter(|(due, _)| when(*due)).map(|(_, time)| *time).collect();
     found.sort_unstable();
     found

@@ -3,32 +3,52 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::Write,
+    net::SocketAddr,
     os::unix::fs::symlink,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{Options, client::Client};
+use rustls::ClientConfig;
 
-const TOKEN: &str = "tgt_prober_5c1e";
+use super::{
+    Options,
+    api::{self, TOKEN},
+    authority::Authority,
+    client::{Client, Stream},
+    process::{Log, Process},
+};
+
 const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// A running gateway, with its files; dropping it ends the one and removes the others.
 pub struct Scene {
     gateway: Child,
+    pub log: Log,
     /// Ends the gateway when this program is ended: its standard input closes then.
     watchdog: Child,
-    directory: PathBuf,
+    pub directory: PathBuf,
     /// Lines of every file, without the one that an experiment changes.
     files: Vec<String>,
     in_place: bool,
     pub address: SocketAddr,
+    /// The listener that speaks TLS, and who it is trusted by; a scene without it has none.
+    pub tls: Option<(SocketAddr, Authority)>,
     pub admin: SocketAddr,
     pub began_in: Duration,
+}
+
+/// What an experiment adds to the configuration.
+#[derive(Default)]
+pub struct Setting {
+    pub has_tls: bool,
+    /// Tables of `[server]`.
+    pub server: &'static str,
+    /// Lines and tables of the target.
+    pub target: &'static str,
 }
 
 /// The `n`th key of a family; the families `a`, `b` never share a key.
@@ -40,6 +60,11 @@ impl Scene {
     /// The keys of family `a`, `options.keys` of them, split over `options.files` files of one credential; behind the
     /// lines of each file stands its first extra key.
     pub fn start(options: &Options, extra: impl Fn(usize) -> String) -> Self {
+        Self::set(options, extra, &Setting::default())
+    }
+
+    /// The same, with more in its configuration.
+    pub fn set(options: &Options, extra: impl Fn(usize) -> String, setting: &Setting) -> Self {
         let directory = std::env::temp_dir().join(format!("keyferry-prober-{}", std::process::id()));
         fs::create_dir_all(directory.join("keys.0")).unwrap();
         symlink("keys.0", directory.join("keys.d")).unwrap();
@@ -49,16 +74,23 @@ impl Scene {
             fs::write(path(&directory, n), format!("{lines}{}", line(&extra(n)))).unwrap();
         });
         let Options { shards, driver, .. } = options;
+        let authority = setting.has_tls.then(Authority::new);
+        if let Some(authority) = &authority {
+            authority.issue(1).write(&directory, "cert.pem", "key.pem");
+        }
+        let secure = authority.as_ref().map_or("", |_| SECURE);
         let configuration = format!(
-            "[server]\nshards = {shards}\ndriver = \"{driver}\"\ndata_dir = \"data\"\n\
-             [[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
-             [[target]]\nname = \"api\"\nurl = \"http://{}\"\n\
+            "[server]\nshards = {shards}\ndriver = \"{driver}\"\ndata_dir = \"data\"\n{}\
+             [[listener]]\naddress = \"127.0.0.1:0\"\n{secure}[admin]\naddress = \"127.0.0.1:0\"\n\
+             [[target]]\nname = \"api\"\nurl = \"http://{}\"\n{}\
              [[credential]]\nname = \"callers\"\ntype = \"proxy\"\nauth = \"key\"\n\
              locations = [\"header:x-api-key\"]\nkey_files = [\"keys.d/*.sha256\"]\n\
              [[credential]]\nname = \"token\"\ntype = \"target\"\nauth = \"bearer\"\ntoken = \"{TOKEN}\"\n\
              [[proxy]]\nalias = \"api\"\ntarget = \"api\"\ntarget_credential = \"token\"\n\
              proxy_credentials = [\"callers\"]\n",
-            api()
+            setting.server,
+            api::start(),
+            setting.target,
         );
         fs::write(directory.join("keyferry.toml"), configuration).unwrap();
         let began = Instant::now();
@@ -70,20 +102,34 @@ impl Scene {
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", options.gateway.display()));
         let watchdog = Command::new("sh")
-            .args(["-c", &format!("read _; kill {}; rm -r \"$0\"", gateway.id())])
+            .args(["-c", WATCHDOG])
             .arg(&directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let (address, admin) = addresses(&mut gateway, began);
+        watch(&watchdog, gateway.id());
+        let log = Log::of(gateway.stderr.take().unwrap());
+        let addresses = addresses(&log, began, if setting.has_tls { 3 } else { 2 });
         let began_in = began.elapsed();
+        let address = addresses[0];
         // For load from elsewhere: where to send it, and keys that stay.
         let keys: String = (0..options.keys.min(10_000)).map(|n| key("a", n) + "\n").collect();
         fs::write(directory.join("keys"), keys).unwrap();
         eprintln!("gateway {address} directory {}", directory.display());
-        Self { gateway, watchdog, directory, files, in_place: options.in_place, address, admin, began_in }
+        Self {
+            gateway,
+            log,
+            watchdog,
+            directory,
+            files,
+            in_place: options.in_place,
+            address,
+            tls: authority.map(|authority| (addresses[1], authority)),
+            admin: addresses[addresses.len() - 1],
+            began_in,
+        }
     }
 
     /// Writes a file anew, with one key behind its lines; returns the moment when that was done.
@@ -122,13 +168,42 @@ impl Scene {
 
     /// Resident memory in MiB.
     pub fn resident_mib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.gateway.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+        self.process().resident_kib() / 1024
     }
 
+    /// The process that was started here.
+    pub fn process(&self) -> Process {
+        Process(self.gateway.id())
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.gateway.try_wait().unwrap().and_then(|status| status.code())
+    }
+
+    /// From here on this process is ended with the scene as well: it took over from the one before.
+    pub fn is_followed_by(&self, process: Process) {
+        watch(&self.watchdog, process.0);
+    }
+
+    /// A caller of the listener with TLS, where there is one.
     pub fn connect(&self) -> Client {
-        Client::to(self.address).unwrap()
+        let (address, tls) = self.listener(self.tls.is_some());
+        Client::with(address, tls).unwrap()
+    }
+
+    /// Bytes to one of the two listeners.
+    pub fn stream(&self, is_tls: bool) -> std::io::Result<Stream> {
+        let (address, tls) = self.listener(is_tls);
+        Stream::to(address, tls)
+    }
+
+    /// Where to reach one of the two listeners, and with which TLS.
+    pub fn listener(&self, is_tls: bool) -> (SocketAddr, Option<&Arc<ClientConfig>>) {
+        match &self.tls {
+            Some((address, authority)) if is_tls => (*address, Some(&authority.callers)),
+            _ => (self.address, None),
+        }
     }
 
     pub fn admin(&self) -> Client {
@@ -136,13 +211,25 @@ impl Scene {
     }
 }
 
+/// The second listener of a scene with TLS.
+const SECURE: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+    tls = { certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }] }\n";
+
+/// Ends the last two processes that it was told of, if they still serve from the directory, and removes that.
+const WATCHDOG: &str = "while read pid; do old=$new; new=$pid; done; \
+    for pid in $old $new; do grep -qa \"$0\" /proc/$pid/cmdline && kill -9 $pid; done; rm -r \"$0\"";
+
+fn watch(watchdog: &Child, pid: u32) {
+    let _ = writeln!(watchdog.stdin.as_ref().unwrap(), "{pid}");
+}
+
 impl Drop for Scene {
+    /// The watchdog ends the gateway, whichever process that is by now.
     fn drop(&mut self) {
-        for child in [&mut self.watchdog, &mut self.gateway] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let _ = fs::remove_dir_all(&self.directory);
+        let _ = self.gateway.kill();
+        let _ = self.gateway.wait();
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
     }
 }
 
@@ -162,60 +249,18 @@ pub fn line(key: &str) -> String {
     line + "\n"
 }
 
-fn path(directory: &std::path::Path, n: usize) -> PathBuf {
+fn path(directory: &Path, n: usize) -> PathBuf {
     directory.join(format!("keys.d/{n:04}.sha256"))
 }
 
-/// Reads the log of a gateway that starts, and goes on showing its complaints.
-fn addresses(gateway: &mut Child, began: Instant) -> (SocketAddr, SocketAddr) {
-    let mut lines = BufReader::new(gateway.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let (mut listener, mut admin) = (None, None);
-    for line in lines.by_ref() {
-        assert!(began.elapsed() < START_LIMIT, "the gateway does not start");
+/// Where a gateway that starts can be reached: its listeners, in the order of its configuration, and the admin listener.
+fn addresses(log: &Log, began: Instant, count: usize) -> Vec<SocketAddr> {
+    let mut found: Vec<(bool, SocketAddr)> = Vec::new();
+    for line in log.await_lines(" ready ", 1, began + START_LIMIT).expect("the gateway starts") {
         let address = line.split_whitespace().find_map(|word| word.strip_prefix("address="));
-        match address.map(|address| address.parse().unwrap()) {
-            Some(found) if line.contains("admin") => admin = Some(found),
-            Some(found) => listener = Some(found),
-            None if line.contains(" ready ") => break,
-            None => eprintln!("{line}"),
-        }
+        found.extend(address.map(|address| (line.contains("admin"), address.parse().unwrap())));
     }
-    thread::spawn(move || {
-        lines
-            .filter(|line| line.contains("ERROR") || line.contains("panic"))
-            .for_each(|line| eprintln!("{line}"));
-    });
-    (listener.expect("the gateway has started"), admin.expect("it has an admin listener"))
-}
-
-/// An API on threads of its own: 64 bytes for whoever has the token and no key of a caller's.
-fn api() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let _ = thread::Builder::new().stack_size(64 * 1024).spawn(move || serve(stream));
-        }
-    });
-    address
-}
-
-/// Requests have no body, and come one after the other.
-fn serve(mut stream: TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let good = format!("HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n{}", "x".repeat(64));
-    let bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_owned();
-    let (mut head, mut piece) = (Vec::new(), [0; 4096]);
-    while let Ok(count @ 1..) = stream.read(&mut piece) {
-        head.extend_from_slice(&piece[..count]);
-        if !head.ends_with(b"\r\n\r\n") {
-            continue;
-        }
-        let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        let right = text.contains(&format!("authorization: bearer {TOKEN}")) && !text.contains("x-api-key");
-        if stream.write_all(if right { &good } else { &bad }.as_bytes()).is_err() {
-            return;
-        }
-        head.clear();
-    }
+    assert_eq!(found.len(), count, "each listener says its address");
+    found.sort_by_key(|(is_admin, _)| *is_admin);
+    found.into_iter().map(|(_, address)| address).collect()
 }
