@@ -30,6 +30,8 @@
 mod api;
 #[path = "prober/attack.rs"]
 mod attack;
+#[path = "prober/attackers.rs"]
+mod attackers;
 #[path = "prober/authority.rs"]
 mod authority;
 #[path = "prober/certificates.rs"]
@@ -63,7 +65,8 @@ mod upgrade;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use attack::{KINDS, Kind};
+use attack::Kind;
+use attackers::KINDS;
 
 /// What the command line says; each experiment uses its part.
 struct Options {
@@ -132,7 +135,7 @@ fn options(experiment: &str, mut arguments: impl Iterator<Item = String>) -> Res
         "replace" => (1_000_000, 0, 5),
         "swaps" => (10_000, 10_000, 0),
         "revoke" => (10_000, 1_000, 0),
-        "hostile" => (100, 0, 3),
+        "hostile" => (100, 0, 6),
         "certificates" => (100, 100, 0),
         "drain" => (100, 0, 10),
         "upgrade" => (100, 20, 0),

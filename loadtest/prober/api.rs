@@ -16,6 +16,8 @@ use std::{
 };
 
 pub const TOKEN: &str = "tgt_prober_5c1e";
+/// Behind each piece of a large answer: 1.3 MB/s.
+const LARGE_ANSWER_PAUSE: Duration = Duration::from_millis(50);
 static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 pub fn start() -> SocketAddr {
@@ -75,6 +77,8 @@ fn answer(stream: &mut TcpStream, head: &str, body: Option<usize>) -> io::Result
         let count = left.min(PIECE.len());
         stream.write_all(&PIECE[..count])?;
         left -= count;
+        // Hundreds of large answers at a time would take the CPUs from everybody else.
+        thread::sleep(LARGE_ANSWER_PAUSE);
     }
     Ok(())
 }

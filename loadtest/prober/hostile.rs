@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     Options,
-    attack::{Attack, Kind, SPIN},
+    attack::{Attack, Kind},
+    attackers::SPIN,
     client::{Stream, request},
     figures::{Figures, percentile, rounded},
     load::{AtEnd, Seen},
@@ -25,7 +26,8 @@ const SETTING: Setting = Setting {
 };
 /// After an attack descriptors are back: the timeouts above, and some.
 const BACK_LIMIT: Duration = Duration::from_secs(15);
-/// By how much memory may differ between the ends of two attacks of the same kind: the larger of the two.
+/// By how much memory may grow from the last attack but one to the last, the larger of the two. The attacks before fill
+/// what the gateway keeps for later: buffers, and the allocator's own.
 const GROWTH_KIB_MAX: u64 = 2 * 1024;
 const GROWTH_PERCENT_MAX: u64 = 5;
 
