@@ -4,8 +4,7 @@
 //! the test when the API is dropped.
 
 use std::{
-    io::Write,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -43,6 +42,8 @@ pub struct Seen {
 pub enum Then {
     Keep,
     Close,
+    /// Ended in order as TCP has it; TLS, where it is on, does not say that this is the end.
+    Silence,
     Reset,
     /// Neither read nor written until the API is dropped.
     Hold,
@@ -298,7 +299,14 @@ fn await_bytes(wire: &mut Wire, state: &State) -> bool {
 
 fn finish(then: Then, wire: Wire, state: &State) {
     match then {
-        Then::Keep | Then::Close => close(wire),
+        Then::Keep | Then::Close => {
+            wire.finish();
+            drain(wire);
+        }
+        Then::Silence => {
+            let _ = wire.stream.shutdown(Shutdown::Write);
+            drain(wire);
+        }
         Then::Reset => wire.reset(),
         Then::Hold => {
             let (over, changed) = &state.ended;
@@ -310,10 +318,8 @@ fn finish(then: Then, wire: Wire, state: &State) {
     }
 }
 
-/// Ends the connection in order: what was sent must not be lost to a reset.
-fn close(mut wire: Wire) {
-    let _ = wire.stream.flush();
-    wire.finish();
+/// Reads to the end: what was sent must not be lost to a reset.
+fn drain(mut wire: Wire) {
     wire.discard(usize::MAX);
 }
 

@@ -1,9 +1,12 @@
 //! RFC 9112 §6.3, §7 and §8: bodies that are whole, bodies that are cut, and trailers.
 
 use super::table::{broken, cut, passed, run};
-use crate::{both_drivers, common::Framing};
+use crate::{
+    both_drivers,
+    common::{Framing, tls},
+};
 
-both_drivers!(until_the_close, cut_ones, to_http_1_0, trailers);
+both_drivers!(until_the_close, until_an_unsaid_close, cut_ones, to_http_1_0, trailers);
 
 fn until_the_close(driver: &str) {
     let section = "RFC 9112 §6.3";
@@ -29,6 +32,40 @@ fn until_the_close(driver: &str) {
             )
             .closes(),
             broken("torn down", "RFC 9112 §8", b"HTTP/1.1 200 OK\r\n\r\nhello").resets(),
+        ],
+    );
+}
+
+/// RFC 9112 §9.8: with TLS whoever sits in between can end the connection, but not say that it is the end.
+/// Without TLS there is no such word, and any close is as good as another.
+fn until_an_unsaid_close(driver: &str) {
+    let section = "RFC 9112 §9.8";
+    let until_close = |name, body, bytes: &[u8]| match tls::is_on() {
+        true => broken(name, section, bytes).ends_silently(),
+        false => passed(name, section, 200, body, bytes).ends_silently(),
+    };
+    let line = "GET /crm/x HTTP/1.0";
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    run(
+        driver,
+        &[
+            until_close("is no end", "hello", b"HTTP/1.1 200 OK\r\n\r\nhello"),
+            until_close("before its first byte", "", b"HTTP/1.1 200 OK\r\n\r\n"),
+            until_close("announced", "hello", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"),
+            until_close("to HTTP/1.0", "hello", b"HTTP/1.1 200 OK\r\n\r\nhello").to(line),
+            passed(
+                "of a length",
+                section,
+                200,
+                "hello",
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            )
+            .ends_silently(),
+            passed("of nothing", section, 204, "", b"HTTP/1.1 204 No Content\r\n\r\n").ends_silently(),
+            passed("of chunks", section, 200, "hello", chunked).ends_silently(),
+            cut("short of a length", section, "hello", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello")
+                .ends_silently(),
+            cut("short of the last chunk", section, "hello", &chunked[..chunked.len() - 5]).ends_silently(),
         ],
     );
 }

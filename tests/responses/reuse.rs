@@ -13,8 +13,12 @@ use std::{
 use crate::{
     both_drivers,
     common::{
-        Api, Config, Exchange, Gateway, Then, at_once, config::proxy_table, eventually, get, message::latin,
-        pause, request, steps::steps,
+        Api, Config, Exchange, Gateway, Then, at_once,
+        config::{proxy_table, target_tls},
+        eventually, get,
+        message::latin,
+        pause, request,
+        steps::steps,
     },
 };
 
@@ -300,7 +304,8 @@ fn a_second_answer_reaches_nobody_on_a_busy_shard(driver: &str) {
             Then::Keep
         });
         let other = Api::start(own_path);
-        let target = format!("[[target]]\nname = \"other\"\nurl = \"http://{}/base\"\n", other.address);
+        let url = other.url("/base");
+        let target = format!("[[target]]\nname = \"other\"\nurl = \"{url}\"\n{}", target_tls());
         let proxy = proxy_table("alias = \"busy\"", "callers").replace("\"api\"", "\"other\"");
         let gateway = Gateway::start(driver, &Config { more: target + &proxy, ..Config::to(&api) });
         let (gateway, over) = (&gateway, AtomicBool::new(false));

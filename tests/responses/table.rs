@@ -80,6 +80,11 @@ impl Case {
         Self { then: Then::Close, ..self }
     }
 
+    /// The same, without TLS's word for it.
+    pub fn ends_silently(self) -> Self {
+        Self { then: Then::Silence, ..self }
+    }
+
     /// The API tears the connection down behind these bytes.
     pub fn resets(self) -> Self {
         Self { then: Then::Reset, ..self }
