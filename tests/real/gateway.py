@@ -15,7 +15,10 @@ from harness import Child, Children, Failed, Report, descriptors, eventually, me
 KEY = "real_0f6d2c8a94b1e7"
 """The key of every caller here; configurations hold its digest only."""
 
-SECRET_WORDS = (KEY,)
+TOKEN = "real_target_81c5e9d07f3a62"
+"""What APIs receive, where a topic wants them to receive something."""
+
+SECRET_WORDS = (KEY, TOKEN)
 """What may never be in a log."""
 
 
@@ -30,6 +33,14 @@ class Settings:
     drain: str = "5s"
     timeouts: dict[str, str] = field(default_factory=dict)
     target_timeouts: dict[str, str] = field(default_factory=dict)
+    listener: str = ""
+    """Further lines of the listener."""
+    target_lines: dict[str, str] = field(default_factory=dict)
+    """Further lines of targets."""
+    token: bool = False
+    """Whether APIs receive `TOKEN`."""
+    more: str = ""
+    """Tables behind the others."""
 
     def text(self) -> str:
         """The configuration file."""
@@ -43,6 +54,7 @@ drain_timeout = "{self.drain}"
 {toml_lines(self.timeouts)}
 [[listener]]
 address = "{self.address}"
+{self.listener}
 [admin]
 address = "{self.admin}"
 [[credential]]
@@ -51,7 +63,9 @@ type = "proxy"
 auth = "key"
 keys = [{{ sha256 = "{digest}" }}]
 """
-        return head + "".join(self.proxy(alias, url) for alias, url in self.targets.items())
+        if self.token:
+            head += f'[[credential]]\nname = "gateway"\ntype = "target"\nauth = "bearer"\ntoken = "{TOKEN}"\n'
+        return head + "".join(self.proxy(alias, url) for alias, url in self.targets.items()) + self.more
 
     def proxy(self, alias: str, url: str) -> str:
         """A target and the proxy that leads to it."""
@@ -59,6 +73,7 @@ keys = [{{ sha256 = "{digest}" }}]
 [[target]]
 name = "{alias}"
 url = "{url}"
+{self.target_lines.get(alias, "")}
 [target.timeouts]
 {toml_lines(self.target_timeouts)}
 [[proxy]]
@@ -66,6 +81,7 @@ alias = "{alias}"
 target = "{alias}"
 proxy_credentials = ["callers"]
 upgrades = ["websocket"]
+{'target_credential = "gateway"' if self.token else ""}
 """
 
 
@@ -81,6 +97,7 @@ class Gateway:
     child: Child
     address: str
     admin: str
+    scheme: str = "http"
 
     @property
     def pid(self) -> int:
@@ -95,7 +112,7 @@ class Gateway:
 
     def url(self, path: str) -> str:
         """The address of something behind it."""
-        return f"http://{self.address}{path}"
+        return f"{self.scheme}://{self.address}{path}"
 
     def status(self) -> dict[str, object]:
         """What it says about itself."""
@@ -135,7 +152,9 @@ class World:
         name = self.directory / f"{len(self.children.started)}.toml"
         name.write_text(settings.text())
         child = self.children.start("keyferry", [self.keyferry, "run", "-c", str(name)], **options)
-        return ready(child)
+        gateway = ready(child)
+        gateway.scheme = "https" if "tls" in settings.listener else "http"
+        return gateway
 
     @contextmanager
     def gateway(self, targets: dict[str, str], **changes: object) -> Iterator[Gateway]:

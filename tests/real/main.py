@@ -1,4 +1,4 @@
-"""keyferry between real parts: nginx and small APIs behind it, curl, wrk and WebSocket callers in front of it.
+"""keyferry between real parts: nginx and small APIs behind it, curl, wrk, browsers and others in front of it.
 
 Called by `run`. Everything is on free ports of this machine and in one temporary directory, and ends with this
 program. Prints a line for each check; the exit code is 1 when one has failed.
@@ -13,20 +13,27 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import nginx_tls
 import topic_bodies
+import topic_browser
 import topic_cli
 import topic_hostile
 import topic_idle
 import topic_nginx
 import topic_restart
+import topic_testssl
+import topic_tls
+import topic_tls_target
 import topic_websocket
 from api import Api
 from gateway import World
 from harness import Children, Report
 from nginx import Nginx, prepare
+from nginx_tls import SecureNginx
 
 DRIVERS = ("auto", "epoll")
 BIG_BYTES = {"auto": 1024**3, "epoll": 256 * 1024**2}
+LARGE_BYTES = 64 * 1024**2
 
 
 def main() -> int:
@@ -51,7 +58,8 @@ def main() -> int:
     return 1 if report.failed or not report.passed else 0
 
 
-TOPICS = ("nginx", "websocket", "bodies", "idle", "hostile", "restart", "cli")
+TOPICS = ("nginx", "websocket", "bodies", "idle", "hostile", "restart", "cli", "tls", "tls-target", "browser",
+          "testssl")
 
 
 def topics(world: World, nginx: Nginx) -> dict[str, Callable[[], None]]:
@@ -62,6 +70,11 @@ def topics(world: World, nginx: Nginx) -> dict[str, Callable[[], None]]:
         big.make()
         topic_bodies.topic(world, nginx, small_api(big.path), big)
 
+    def tls() -> None:
+        big = topic_bodies.Big(nginx.file("large"), LARGE_BYTES)
+        big.make()
+        topic_tls.topic(world, nginx, small_api(big.path), big)
+
     return {
         "nginx": lambda: topic_nginx.topic(world, nginx),
         "websocket": lambda: topic_websocket.topic(world, nginx),
@@ -70,6 +83,10 @@ def topics(world: World, nginx: Nginx) -> dict[str, Callable[[], None]]:
         "hostile": lambda: topic_hostile.topic(world, nginx, small_api(nginx.file("1m"))),
         "restart": lambda: topic_restart.topic(world),
         "cli": lambda: topic_cli.topic(world, nginx),
+        "tls": tls,
+        "tls-target": lambda: topic_tls_target.topic(world, secure(world), nginx.port),
+        "browser": lambda: topic_browser.topic(world, nginx),
+        "testssl": lambda: topic_testssl.topic(world, nginx),
     }
 
 
@@ -78,6 +95,13 @@ def small_api(big: Path) -> Api:
     api = Api(big)
     api.start()
     return api
+
+
+def secure(world: World) -> SecureNginx:
+    """The nginx that speaks TLS, serving."""
+    nginx = nginx_tls.prepare(world.directory / f"nginx-tls-{world.driver}")
+    nginx.start(world.children)
+    return nginx
 
 
 def run_topic(world: World, name: str, check: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ events {{ worker_connections 8192; }}
 http {{
     access_log off;
     default_type application/octet-stream;
-    types {{ text/plain txt; }}
+    types {{ text/plain txt; text/html html; }}
     client_max_body_size 0;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
