@@ -306,3 +306,69 @@ fn a_renewed_certificate_is_another_plan_and_a_lost_one_is_none() {
     directory.write("keyferry.toml", "[[listener]]\naddress = \"127.0.0.1:8443\"\n");
     assert_eq!(difference(&renewed, &load().0.unwrap().plan).restart, ["listener"]);
 }
+
+#[test]
+fn callers_known_by_certificates_are_written_down_without_doubt() {
+    let directory = Directory::new();
+    directory.issue("ca", &[], |_| {});
+    let asking = format!("{}\n", listener(&format!("{}, client_ca = \"ca.pem\"", certificate("api"))));
+    let credential =
+        |lines: &str| format!("[[credential]]\nname = \"c\"\ntype = \"proxy\"\nauth = \"mtls\"\n{lines}\n");
+    let told = |text: String| {
+        let found = directory.sentences(&text);
+        let found = found.into_iter().filter(|one| !one.contains("no proxy uses")).collect::<Vec<_>>();
+        found.join("\n")
+    };
+    let print = "AB:".repeat(32).trim_end_matches(':').to_owned();
+    let good = [
+        format!("clients = [{{ fingerprint = \"{print}\" }}, {{ fingerprint = \"sha256:{}\" }}]", "0a".repeat(32)),
+        "ca = \"ca.pem\"\nclients = [{ id = \"a\", san = \"dns:a.example\" }, { san = \"ip:::1\", state = \"pending\" }]".into(),
+        r#"ca = "ca.pem"
+clients = [{ subject = 'O=Partner\, Inc,CN=a' }]"#.into(),
+    ];
+    for lines in good {
+        assert_eq!(told(asking.clone() + &credential(&lines)), "", "{lines}");
+    }
+    for (lines, expected) in [
+        ("clients = [{ san = \"dns:a.example\" }]", "anybody could have it in a certificate; write ca = "),
+        (
+            "ca = \"ca.pem\"\nclients = [{ id = \"a\" }]",
+            "a client is known by exactly one name; write one of san",
+        ),
+        (
+            "ca = \"ca.pem\"\nclients = [{ san = \"a.example\" }]",
+            "not a name as subjectAltName has it; write \"dns:NAME\"",
+        ),
+        ("ca = \"ca.pem\"\nclients = [{ san = \"dns:*.example\" }]", "a client is not known by a wildcard"),
+        ("ca = \"ca.pem\"\nclients = [{ san = \"ip:1.2\" }]", "not a name as subjectAltName has it"),
+        (
+            "ca = \"ca.pem\"\nclients = [{ subject = \"CN = a, O = b\" }]",
+            "not a subject in the form of RFC 4514",
+        ),
+        ("ca = \"ca.pem\"\nclients = [{ subject = \"/CN=a\" }]", "not a subject in the form of RFC 4514"),
+        ("clients = [{ fingerprint = \"AB:CD\" }]", "not the SHA-256 of a certificate"),
+        ("ca = \"none.pem\"\nclients = []", "none.pem"),
+        ("ca = \"ca.pem\"", "the credential has no clients: nobody can use it"),
+        (
+            "ca = \"ca.pem\"\nclients = [{ san = \"dns:a\" }, { san = \"DNS:a\" }]",
+            "not a name as subjectAltName has it",
+        ),
+        (
+            "ca = \"ca.pem\"\nclients = [{ san = \"dns:a\" }, { san = \"dns:A\" }]",
+            "the same key is already at",
+        ),
+        (
+            "ca = \"ca.pem\"\nkeys = []\nclients = [{ san = \"dns:a\" }]",
+            "a credential of client certificates has none",
+        ),
+    ] {
+        let found = told(asking.clone() + &credential(lines));
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+    let found =
+        told(listener(&certificate("api")) + &credential("ca = \"ca.pem\"\nclients = [{ san = \"dns:a\" }]"));
+    assert!(
+        found.contains("no listener asks callers for the certificates") && found.contains("client_ca"),
+        "{found}"
+    );
+}

@@ -79,8 +79,8 @@ pub(super) async fn connect(
 /// What an operator has to look for when a handshake with a target has failed.
 fn why(error: &Error) -> Reason {
     use CertificateError::{
-        ApplicationVerificationFailure, Expired, ExpiredContext, NotValidForName,
-        NotValidForNameContext, NotValidYet, NotValidYetContext,
+        ApplicationVerificationFailure, Expired, ExpiredContext, NotValidForName, NotValidForNameContext,
+        NotValidYet, NotValidYetContext,
     };
     match error {
         Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {

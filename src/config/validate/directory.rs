@@ -91,6 +91,11 @@ impl<T> Directory<T> {
         unused.map(|entry| (entry.name.text.as_str(), entry.name.place))
     }
 
+    /// Every object, with its name and where that is.
+    pub fn objects(&self) -> impl Iterator<Item = (&str, Place, &T)> {
+        self.entries.iter().map(|entry| (entry.name.text.as_str(), entry.name.place, &entry.object))
+    }
+
     /// The objects themselves, each at its position.
     pub fn into_objects(self) -> Vec<T> {
         self.entries.into_iter().map(|entry| entry.object).collect()

@@ -37,7 +37,7 @@ use self::{
 use super::{
     Plan, Severity,
     outside::Outside,
-    plan::{Consumer, ProxyCredential, Target, TargetCredential},
+    plan::{Consumer, Listener, Location, ProxyCredential, Target, TargetCredential},
     raw::{Table, Tree},
     report::{Problem, Report},
     value,
@@ -62,6 +62,7 @@ pub(super) fn validate(trees: &[Tree<'_>], outside: &dyn Outside, report: &mut R
             Problem::new("no proxy is defined: every request is answered with 404", "write a [[proxy]]");
         report.add(Severity::Warning, root.whole(), None, None, problem);
     }
+    warn_of_unasked(&credentials.proxy, &listeners, report);
     let references = References { targets: &targets, credentials: &mut credentials };
     let proxies = proxy::proxies(proxy_tables, references, report);
     let asserts = assert::asserts(all("assert", &mut roots, report), &credentials.proxy, report);
@@ -173,4 +174,19 @@ fn credentials(
         }
     }
     found
+}
+
+/// Credentials of client certificates that no caller can show.
+fn warn_of_unasked(credentials: &Directory<ProxyCredential>, listeners: &[Listener], report: &mut Report) {
+    if listeners.iter().any(|one| one.tls.as_ref().is_some_and(|tls| tls.client.is_some())) {
+        return;
+    }
+    for (name, place, credential) in credentials.objects() {
+        if credential.locations.contains(&Location::ClientCertificate) {
+            let message = "no listener asks callers for the certificates that this credential knows them by";
+            let problem = Problem::new(message, r#"write client_ca = "callers-ca.pem" in [listener.tls]"#);
+            let key = Some("credential.name".to_owned());
+            report.add(Severity::Warning, place, key, Some(format!("{name:?}")), problem);
+        }
+    }
 }
