@@ -83,7 +83,7 @@ pub const HANDSHAKE_MILLIS_MAX: u64 = 15_000;
 /// How long it holds that authorities stand behind a client certificate, before their signatures are checked again.
 pub const CLIENT_CHECK_MILLIS: i64 = 60_000;
 /// Steps of TLS handshakes that a shard takes before it looks after everybody else.
-pub const HANDSHAKES_PER_TURN_MAX: u32 = 2;
+pub const HANDSHAKES_PER_TURN_MAX: usize = 2;
 /// Length of a tick, the resolution of every deadline.
 pub const TICK_MILLIS: u64 = 100;
 /// Ticks after which a connection that waits for a request gives its buffer back.
@@ -113,9 +113,12 @@ pub const RING_ENTRIES: u32 = 4096;
 pub const IDLE_CONNECTIONS_DEFAULT: usize = 512;
 /// Requests that one connection may have answered without input or output in between.
 pub const REQUESTS_PER_TURN_MAX: usize = 64;
-/// Pieces of a body or tunnel that one connection may carry before the others have a turn: on epoll, a fast sender and
-/// a fast receiver would otherwise never let go of the shard.
-pub const PIECES_PER_TURN_MAX: u32 = 16;
+/// Bytes of bodies and tunnels that a shard carries before it looks after everybody else: with TLS on both sides a
+/// tenth of a millisecond. A fast sender and a fast receiver would otherwise never let go of the shard on epoll, and
+/// hundreds of them make whoever asks something small wait for all on either driver.
+pub const BULK_BYTES_PER_TURN: usize = 256 * 1024;
+/// What a smaller piece counts as.
+pub const BULK_PIECE_BYTES_MIN: usize = 4 * 1024;
 /// Callers over the bound on connections that are told so at a time; the rest is closed without a word.
 pub const REFUSALS_MAX: usize = 64;
 /// Networks that one listener takes PROXY headers, or a caller's address, from: each is looked at in turn.

@@ -1,4 +1,4 @@
-//! A line of tasks of which only a few may go on in one turn of the shard's loop.
+//! A line for work of which a turn of the shard's loop takes only so much, so that everybody else's is soon.
 
 use std::{
     cell::{Cell, RefCell},
@@ -7,73 +7,93 @@ use std::{
     task::{Poll, Waker},
 };
 
-/// The line, and how many have gone on in this turn.
+/// The line, and how much was done in this turn.
 pub(super) struct Line {
-    per_turn: u32,
-    gone: Cell<u32>,
-    waiting: RefCell<VecDeque<Waker>>,
+    per_turn: usize,
+    done: Cell<usize>,
+    /// Those in a hurry, and the others.
+    queues: [Queue; 2],
+}
+
+/// Those who wait, in the order in which they came.
+#[derive(Default)]
+struct Queue {
+    waiting: RefCell<VecDeque<(usize, Waker)>>,
+    /// The number of the first that waits, counted from the beginning of time.
+    first: Cell<u64>,
 }
 
 /// What somebody who comes finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The first of a turn, which must be brought to an end.
-    First,
-    /// There is still room in this turn.
-    Another,
+    /// There is room in this turn.
+    Free,
+    /// The same, and the turn is full with it: it must be brought to an end.
+    Last,
     /// There is none: wait.
     Behind,
 }
 
 impl Line {
-    pub(super) fn new(per_turn: u32) -> Self {
-        Self { per_turn, gone: Cell::new(0), waiting: RefCell::default() }
+    pub(super) fn new(per_turn: usize) -> Self {
+        Self { per_turn, done: Cell::new(0), queues: Default::default() }
     }
 
-    /// Goes on at once, if that may be.
-    pub(super) fn enter(&self) -> Place {
-        match self.gone.get() {
-            gone if gone >= self.per_turn => return Place::Behind,
-            gone => self.gone.set(gone + 1),
+    /// Does so much at once, if that may be.
+    pub(super) fn enter(&self, weight: usize) -> Place {
+        let done = self.done.get();
+        if done >= self.per_turn {
+            return Place::Behind;
         }
-        if self.gone.get() == 1 { Place::First } else { Place::Another }
+        self.done.set(done + weight);
+        if done + weight < self.per_turn { Place::Free } else { Place::Last }
     }
 
-    /// Waits for the time to go on, in front of all others or behind them.
-    pub(super) async fn wait(&self, in_front: bool) {
-        let mut waits = false;
-        poll_fn(|context| {
-            if std::mem::replace(&mut waits, true) {
-                return Poll::Ready(());
+    /// Waits for the time to do so much, behind all others or only behind those who are in a hurry as well.
+    pub(super) async fn wait(&self, weight: usize, in_a_hurry: bool) {
+        let [hurried, ordinary] = &self.queues;
+        let queue = if in_a_hurry { hurried } else { ordinary };
+        let mut number = None;
+        poll_fn(|context| match number {
+            Some(number) if number < queue.first.get() => Poll::Ready(()),
+            Some(_) => Poll::Pending, // another future of the same task was meant
+            None => {
+                let mut waiting = queue.waiting.borrow_mut();
+                number = Some(queue.first.get() + waiting.len() as u64);
+                waiting.push_back((weight, context.waker().clone()));
+                Poll::Pending
             }
-            let mut waiting = self.waiting.borrow_mut();
-            match in_front {
-                true => waiting.push_front(context.waker().clone()),
-                false => waiting.push_back(context.waker().clone()),
-            }
-            Poll::Pending
         })
         .await;
     }
 
-    /// Lets the next one go on instead of one that has no use for it.
-    pub(super) fn pass_on(&self) {
-        let next = self.waiting.borrow_mut().pop_front();
-        match next {
-            Some(next) => next.wake(),
-            None => self.gone.update(|gone| gone.saturating_sub(1)),
-        }
+    /// Lets others do so much instead of one that has no use for it.
+    pub(super) fn pass_on(&self, weight: usize) {
+        self.done.update(|done| done.saturating_sub(weight));
+        self.grant();
     }
 
-    /// Lets the next few go on. Says whether there was anybody, so that this turn must be brought to an end too.
+    /// Lets the next ones go on. Says whether they fill the turn, so that it must be brought to an end too.
     pub(super) fn begin_turn(&self) -> bool {
-        self.gone.set(0);
-        while self.gone.get() < self.per_turn {
-            let Some(next) = self.waiting.borrow_mut().pop_front() else { break };
-            self.gone.update(|gone| gone + 1);
-            next.wake();
+        self.done.set(0);
+        self.grant();
+        self.done.get() >= self.per_turn
+    }
+
+    fn grant(&self) {
+        while self.done.get() < self.per_turn {
+            let Some((weight, waker)) = self.queues.iter().find_map(Queue::pop) else { break };
+            self.done.update(|done| done + weight);
+            waker.wake();
         }
-        self.gone.get() > 0
+    }
+}
+
+impl Queue {
+    fn pop(&self) -> Option<(usize, Waker)> {
+        let next = self.waiting.borrow_mut().pop_front()?;
+        self.first.update(|first| first + 1);
+        Some(next)
     }
 }
 
@@ -81,12 +101,12 @@ impl Line {
 mod tests {
     use std::{
         future::Future,
-        pin::{Pin, pin},
+        pin::Pin,
         sync::{
             Arc,
             atomic::{AtomicUsize, Ordering},
         },
-        task::{Context, Poll, Wake, Waker},
+        task::{Context, Wake, Waker},
     };
 
     use super::{Line, Place};
@@ -106,11 +126,16 @@ mod tests {
     }
 
     impl<'a> Waiter<'a> {
-        fn new(line: &'a Line, in_front: bool) -> Self {
-            let mut one = Self { future: Box::pin(line.wait(in_front)), woken: Arc::default() };
-            let waker = Waker::from(Arc::clone(&one.woken));
-            assert_eq!(one.future.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
+        fn new(line: &'a Line, weight: usize, in_a_hurry: bool) -> Self {
+            let mut one = Self { future: Box::pin(line.wait(weight, in_a_hurry)), woken: Arc::default() };
+            assert!(!one.goes_on());
             one
+        }
+
+        /// Polls it, whether it was woken or not.
+        fn goes_on(&mut self) -> bool {
+            let waker = Waker::from(Arc::clone(&self.woken));
+            self.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
         }
 
         fn times(&self) -> usize {
@@ -121,30 +146,32 @@ mod tests {
     #[test]
     fn a_few_go_on_in_each_turn_and_nobody_else_is_woken() {
         let line = Line::new(2);
-        assert_eq!([line.enter(), line.enter(), line.enter()], [Place::First, Place::Another, Place::Behind]);
-        let waiters = [false, false, true, false].map(|in_front| Waiter::new(&line, in_front));
-        let times = || waiters.each_ref().map(Waiter::times);
+        assert_eq!([1, 1, 1].map(|weight| line.enter(weight)), [Place::Free, Place::Last, Place::Behind]);
+        let mut waiters = [false, false, true, false].map(|in_a_hurry| Waiter::new(&line, 1, in_a_hurry));
+        assert!(waiters.iter_mut().all(|one| !one.goes_on()), "it is nobody's turn");
         assert!(line.begin_turn());
-        assert_eq!(times(), [1, 0, 1, 0], "who is in a hurry, then who came first");
-        assert_eq!(line.enter(), Place::Behind, "those who waited have used it up");
-        line.pass_on();
-        assert_eq!(times(), [1, 1, 1, 0]);
-        assert!(line.begin_turn());
-        assert_eq!(times(), [1, 1, 1, 1]);
-        assert_eq!(line.enter(), Place::Another);
-        line.pass_on();
-        assert_eq!(line.enter(), Place::Another, "nobody else wanted it");
+        assert_eq!(
+            waiters.each_ref().map(Waiter::times),
+            [1, 0, 1, 0],
+            "who is in a hurry, then who came first"
+        );
+        assert_eq!(waiters.each_mut().map(Waiter::goes_on), [true, false, true, false]);
+        assert_eq!(line.enter(1), Place::Behind, "those who waited have used it up");
+        line.pass_on(1);
+        assert_eq!(waiters.each_ref().map(Waiter::times), [1, 1, 1, 0]);
+        assert!(!line.begin_turn(), "there is room for another");
+        assert_eq!(waiters.each_ref().map(Waiter::times), [1, 1, 1, 1]);
+        assert!(waiters[1].goes_on() && waiters[3].goes_on());
+        assert_eq!(line.enter(1), Place::Last);
+        line.pass_on(1);
+        assert_eq!(line.enter(1), Place::Last, "nobody else wanted it");
         assert!(!line.begin_turn());
-        assert_eq!(line.enter(), Place::First);
-    }
-
-    #[test]
-    fn a_waiter_that_was_woken_goes_on() {
-        let line = Line::new(1);
-        let mut future = pin!(line.wait(false));
-        let mut context = Context::from_waker(Waker::noop());
-        assert_eq!(future.as_mut().poll(&mut context), Poll::Pending);
+        assert_eq!(line.enter(5), Place::Last, "what is too much for a turn has one for itself");
+        let heavy = Waiter::new(&line, 5, false);
+        let light = Waiter::new(&line, 1, false);
         assert!(line.begin_turn());
-        assert_eq!(future.as_mut().poll(&mut context), Poll::Ready(()));
+        assert_eq!([heavy.times(), light.times()], [1, 0]);
+        assert!(!line.begin_turn());
+        assert_eq!([heavy.times(), light.times()], [1, 1]);
     }
 }

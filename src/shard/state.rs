@@ -29,8 +29,9 @@ use super::{
 };
 use crate::{
     limits::{
-        BUFFER_LARGE_BYTES, DRAIN_GRACE_MILLIS, HANDSHAKES_PER_TURN_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS,
-        IDLE_BUFFER_TICKS_CROWDED, PIECES_PER_TURN_MAX, REFUSALS_MAX, WAITING_CROWD,
+        BUFFER_LARGE_BYTES, BULK_BYTES_PER_TURN, BULK_PIECE_BYTES_MIN, DRAIN_GRACE_MILLIS,
+        HANDSHAKES_PER_TURN_MAX, HEAD_BYTES_MAX, IDLE_BUFFER_TICKS, IDLE_BUFFER_TICKS_CROWDED, REFUSALS_MAX,
+        WAITING_CROWD,
     },
     policy::{Grant, RuleMemory},
     protocol::http::FieldTable,
@@ -78,6 +79,8 @@ pub(super) struct Shard {
     connections_max: usize,
     /// Steps of handshakes.
     handshakes: Line,
+    /// Bytes of bodies and tunnels.
+    bulk: Line,
     doors: Arc<[Door]>,
     address_counts: Option<Arc<AddressCounts>>,
     turns: RefCell<Vec<Waker>>,
@@ -137,6 +140,7 @@ impl Shard {
             refusals: Cell::new(0),
             connections_max: parts.connections_max,
             handshakes: Line::new(HANDSHAKES_PER_TURN_MAX),
+            bulk: Line::new(BULK_BYTES_PER_TURN),
             doors: parts.doors,
             address_counts: parts.address_counts,
             turns: RefCell::default(),
@@ -286,23 +290,24 @@ impl Shard {
     /// Waits until a step of a handshake may be taken: whoever came first goes first, but for those in a hurry. When no
     /// more may in this turn, everybody else's turn comes first.
     pub(super) async fn handshake_turn(&self, in_a_hurry: bool) {
-        match self.handshakes.enter() {
-            Place::First => sys::signal_event(&self.wake), // the turn has an end also when nobody waits for it
-            Place::Another => {}
-            Place::Behind => self.handshakes.wait(in_a_hurry).await,
-        }
+        self.stand_in(&self.handshakes, 1, in_a_hurry).await;
     }
 
     /// Gives a turn to the next in line, because there is nothing to do with it.
     pub(super) fn pass_handshake_turn(&self) {
-        self.handshakes.pass_on();
+        self.handshakes.pass_on(1);
     }
 
-    /// Counts a piece that a stream carried, and lets others have a turn now and then.
-    pub(super) async fn after_piece(&self, pieces: &mut u32) {
-        *pieces += 1;
-        if pieces.is_multiple_of(PIECES_PER_TURN_MAX) {
-            self.next_turn().await;
+    /// Counts a piece that a stream carried. When many are carried, those who only ask something come first.
+    pub(super) async fn after_piece(&self, bytes: usize) {
+        self.stand_in(&self.bulk, bytes.max(BULK_PIECE_BYTES_MIN), false).await;
+    }
+
+    async fn stand_in(&self, line: &Line, weight: usize, in_a_hurry: bool) {
+        match line.enter(weight) {
+            Place::Free => {}
+            Place::Last => sys::signal_event(&self.wake), // the turn has an end also when nobody waits for it
+            Place::Behind => line.wait(weight, in_a_hurry).await,
         }
     }
 
@@ -313,7 +318,8 @@ impl Shard {
 
     /// Wakes those who waited for the next turn.
     pub(super) fn begin_turn(&self) {
-        if self.handshakes.begin_turn() {
+        let full = [&self.handshakes, &self.bulk].map(Line::begin_turn);
+        if full.contains(&true) {
             sys::signal_event(&self.wake); // so that there is another one for the rest
         }
         wake_all(&self.turns);

@@ -182,7 +182,6 @@ async fn relay_body(
     let Final { mut body, upstream_keeps, caller_keeps } = last;
     let mut clean = true;
     let mut relayed = piece.len();
-    let mut pieces = 0;
     loop {
         if body.is_done() {
             progress.answered.set(true);
@@ -205,7 +204,7 @@ async fn relay_body(
             Err(reason) => return Relayed::Cut(reason),
         }
         relayed += piece.len();
-        connection.shard.after_piece(&mut pieces).await;
+        connection.shard.after_piece(piece.len()).await;
     }
     connection.shard.pools.saw_large(exchange.upstream, relayed > BUFFER_MEDIUM_BYTES);
     let sent = progress.sent.get();

@@ -159,10 +159,10 @@ impl Pump {
 
     /// Pumps to the end of the body; what the caller sent behind it goes to `beyond`.
     async fn run(mut self, beyond: Rc<Cell<Option<Buffer>>>) -> Result<(), PumpEnd> {
-        let mut pieces = 0;
         loop {
+            let bytes = self.piece.len();
             self.write().await?;
-            self.shard.after_piece(&mut pieces).await;
+            self.shard.after_piece(bytes).await;
             if self.body.is_done() {
                 return Ok(());
             }

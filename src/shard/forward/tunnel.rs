@@ -98,7 +98,6 @@ struct Broken;
 
 async fn carry_all(from: &mut Stream, to: &mut Stream, watch: &Watch<'_>) -> Result<(), Broken> {
     let mut class = Class::Small;
-    let mut pieces = 0;
     loop {
         from.readable().await.map_err(|_| Broken)?;
         let mut piece = Buffer::take(class);
@@ -109,8 +108,9 @@ async fn carry_all(from: &mut Stream, to: &mut Stream, watch: &Watch<'_>) -> Res
         }
         watch.touch();
         class = if piece.room() == 0 { Class::Large } else { Class::Small };
+        let bytes = piece.len();
         to.write_all(&mut piece).await.map_err(|_| Broken)?;
-        watch.shard.after_piece(&mut pieces).await;
+        watch.shard.after_piece(bytes).await;
     }
 }
 
