@@ -128,44 +128,28 @@ impl Session {
     /// Opens what was received, as far as `buffer` has room.
     pub(super) fn receive(&self, buffer: &mut Buffer) -> io::Result<Received> {
         let mut receiving = self.receiving.borrow_mut();
-        if receiving.failed {
-            return Err(bad_data());
-        }
         let mut count = receiving.take_plain(buffer);
-        while receiving.plain.is_none() && !receiving.over {
+        while receiving.plain.is_none() && !receiving.over && !receiving.failed {
             match receiving.open_next(buffer) {
                 Ok(Opened::Data(bytes)) => {
                     count += bytes;
-                    if bytes == 0 {
-                        receiving.empty += 1;
-                        if receiving.empty > EMPTY_RECORDS_MAX {
-                            return Err(bad_data());
-                        }
-                    } else {
-                        receiving.empty = 0;
-                    }
+                    receiving.empty = if bytes == 0 { receiving.empty + 1 } else { 0 };
+                    receiving.failed = receiving.empty > EMPTY_RECORDS_MAX;
                 }
-                Ok(Opened::Message) => self.handle_messages(&mut receiving)?,
+                Ok(Opened::Message) => receiving.failed = self.handle_messages(&mut receiving).is_err(),
                 Ok(Opened::End) => receiving.over = true,
                 Ok(Opened::Nothing) => break,
-                Ok(Opened::Fatal) => {
-                    receiving.refused = true;
-                    return Err(io::ErrorKind::ConnectionAborted.into());
-                }
-                Err(BadRecord) => {
-                    receiving.failed = true;
-                    match count {
-                        0 => return Err(bad_data()),
-                        _ => break, // what came before is good
-                    }
-                }
+                Ok(Opened::Fatal) => (receiving.refused, receiving.failed) = (true, true),
+                Err(BadRecord) => receiving.failed = true,
             }
         }
-        Ok(match count {
-            0 if receiving.over => Received::End,
-            0 => Received::Nothing,
-            count => Received::Bytes(count),
-        })
+        match count {
+            0 if receiving.refused => Err(io::ErrorKind::ConnectionAborted.into()),
+            0 if receiving.failed => Err(bad_data()),
+            0 if receiving.over => Ok(Received::End),
+            0 => Ok(Received::Nothing),
+            count => Ok(Received::Bytes(count)), // what came before a failure is good
+        }
     }
 
     /// Messages of the handshake that come after it (RFC 8446 §4.6).

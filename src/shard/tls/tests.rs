@@ -14,7 +14,10 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use super::{Handshake, Received, Session, Step};
+use super::{
+    Handshake, Received, Session, Step,
+    record::{Cipher, Content},
+};
 use crate::shard::buffer::{Buffer, Class};
 
 /// The versions with every suite that we may offer.
@@ -238,6 +241,36 @@ fn a_changed_bit_is_an_error_for_good() {
         let good = output_of(&mut other);
         assert_eq!(receive(&session, &good).expect("good records"), b"GET / HTTP/1.1");
         assert!(receive(&session, &good).is_err(), "{suite:?}: a record counts once");
+    }
+}
+
+/// Whatever it is that ends it: what came before counts, what comes after does not.
+#[test]
+fn nothing_is_believed_after_a_failure() {
+    let renegotiation: (_, &[u8]) = (Content::Handshake, &[0, 0, 0, 0]);
+    for (content, bytes) in
+        [renegotiation, (Content::Handshake, &[24, 0, 0, 1, 7]), (Content::Alert, &[2, 40])]
+    {
+        for (suite, session, mut other) in all() {
+            other.writer().write_all(b"before").expect("memory");
+            let mut wire = output_of(&mut other);
+            // Sealed with the other side's keys, but nothing that rustls itself would send.
+            let version = other.protocol_version().expect("it is known");
+            let keys = other.dangerous_extract_secrets().expect("they may be taken").tx;
+            let mut cipher = Cipher::new(keys, version).expect("the suite is one of ours");
+            let mut out = Buffer::take(Class::Small);
+            assert!(cipher.seal(content, bytes, &mut out).is_ok());
+            assert!(cipher.seal(Content::Data, b"after", &mut out).is_ok());
+            wire.extend_from_slice(out.filled());
+            let mut sealed = session.take_sealed(Class::Small);
+            assert!(sealed.append(&wire));
+            session.put_sealed(sealed);
+            let mut buffer = Buffer::take(Class::Small);
+            assert!(matches!(session.receive(&mut buffer), Ok(Received::Bytes(6))), "{suite:?}");
+            assert!(session.receive(&mut buffer).is_err(), "{suite:?}");
+            assert!(session.receive(&mut buffer).is_err(), "{suite:?}");
+            assert_eq!(buffer.filled(), b"before", "{suite:?}");
+        }
     }
 }
 
