@@ -17,9 +17,9 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     backtrace::Backtrace,
     cell::Cell,
-    io::{Read, Write},
+    fs,
+    io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -29,7 +29,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Config, KEY, PATIENCE};
+use common::{
+    Config, KEY, PATIENCE,
+    tls::{self, Tls},
+};
+use rustls::{
+    SupportedProtocolVersion,
+    version::{TLS12, TLS13},
+};
 
 const EXCHANGES_TO_WARM: usize = 300;
 const EXCHANGES: usize = 2_000 * KINDS.len();
@@ -55,20 +62,45 @@ fn warm_exchanges_that_are_logged_allocate_nothing() {
     warm_exchanges_with("auto", "[access_log]\npath = \"/dev/null\"\n");
 }
 
+/// With TLS on both sides, to the API always of the newest version.
+#[test]
+fn warm_exchanges_over_tls_1_3_allocate_nothing_on_io_uring() {
+    warm_exchanges("auto", "", Some(&TLS13));
+}
+
+#[test]
+fn warm_exchanges_over_tls_1_3_allocate_nothing_on_epoll() {
+    warm_exchanges("epoll", "", Some(&TLS13));
+}
+
+#[test]
+fn warm_exchanges_over_tls_1_2_allocate_nothing_on_io_uring() {
+    warm_exchanges("auto", "", Some(&TLS12));
+}
+
+#[test]
+fn warm_exchanges_over_tls_1_2_allocate_nothing_on_epoll() {
+    warm_exchanges("epoll", "", Some(&TLS12));
+}
+
 fn warm_exchanges_allocate_nothing(driver: &'static str) {
-    warm_exchanges_with(driver, "");
+    warm_exchanges(driver, "", None);
 }
 
 fn warm_exchanges_with(driver: &'static str, more: &'static str) {
+    warm_exchanges(driver, more, None);
+}
+
+fn warm_exchanges(driver: &'static str, more: &'static str, version: Version) {
     let _alone = alone();
     settle();
     let (gateway, cold) = count(|| {
-        let gateway = start_with(driver, more);
-        exchange(&mut Caller::to(gateway), &ACCEPTED);
+        let gateway = start_with(driver, more, version.is_some());
+        exchange(&mut Caller::with(version, gateway), &ACCEPTED);
         gateway
     });
     assert!(cold.allocations > 0, "the first exchange cannot come without memory: nothing is counted");
-    let mut caller = Caller::to(gateway);
+    let mut caller = Caller::with(version, gateway);
     for kind in KINDS.iter().cycle().take(EXCHANGES_TO_WARM) {
         exchange(&mut caller, kind);
     }
@@ -182,26 +214,56 @@ const KINDS: [Kind; 7] = [
     },
 ];
 
-struct Caller {
+/// Of the TLS that a caller speaks, if it does.
+type Version = Option<&'static SupportedProtocolVersion>;
+
+/// A connection with or without TLS.
+struct Line {
     stream: TcpStream,
+    tls: Option<Tls>,
+}
+
+impl Line {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &self.tls {
+            Some(tls) => tls.write_all(&self.stream, bytes),
+            None => self.stream.write_all(bytes),
+        }
+    }
+
+    fn receive(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        match &self.tls {
+            Some(tls) => tls.read(&self.stream, piece),
+            None => self.stream.read(piece),
+        }
+    }
+}
+
+struct Caller {
+    line: Line,
     answer: Vec<u8>,
 }
 
 impl Caller {
     fn to(gateway: SocketAddr) -> Self {
+        Self::with(None, gateway)
+    }
+
+    fn with(version: Version, gateway: SocketAddr) -> Self {
         let stream = TcpStream::connect(gateway).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, answer: Vec::with_capacity(64 * 1024) }
+        let tls = version.map(|version| Tls::connect_with(version, &stream).unwrap());
+        Self { line: Line { stream, tls }, answer: Vec::with_capacity(64 * 1024) }
     }
 }
 
 fn exchange(caller: &mut Caller, kind: &Kind) {
-    caller.stream.write_all((kind.request)().as_bytes()).unwrap();
+    caller.line.send((kind.request)().as_bytes()).unwrap();
     caller.answer.clear();
     let mut piece = [0; 16 * 1024];
     while !is_whole(&caller.answer) {
-        let count = caller.stream.read(&mut piece).unwrap();
+        let count = caller.line.receive(&mut piece).unwrap();
         assert_ne!(count, 0, "{}: the connection ended: {}", kind.name, latin(&caller.answer));
         caller.answer.extend_from_slice(&piece[..count]);
     }
@@ -245,15 +307,21 @@ source = ["127.0.0.0/8"]
 
 /// Starts a gateway with one shard on a thread of this process, for as long as the process lives.
 fn start(driver: &'static str) -> SocketAddr {
-    start_with(driver, "")
+    start_with(driver, "", false)
 }
 
-fn start_with(driver: &'static str, more: &str) -> SocketAddr {
-    let config =
-        Config { proxy: RULES.into(), more: more.into(), ..Config::to_url(&format!("http://{}", api())) };
-    let text = config.text(driver);
-    let loaded = keyferry::config::load_text(&text, "test.toml", Path::new("."), &|_| None)
-        .unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
+fn start_with(driver: &'static str, more: &str, secure: bool) -> SocketAddr {
+    let scheme = if secure { "https" } else { "http" };
+    let url = format!("{scheme}://{}", api(secure));
+    let config = Config { proxy: RULES.into(), more: more.into(), ..Config::to_url(&url) };
+    let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
+    let listener_tls = format!("{listener}{}", tls::LISTENER);
+    let text = config.text(driver).replace(listener, if secure { &listener_tls } else { listener });
+    let directory = std::env::temp_dir().join(format!("keyferry-allocation-{}", std::process::id()));
+    tls::write_files(&directory);
+    let loaded = keyferry::config::load_text(&text, "test.toml", &directory, &|_| None);
+    let _ = fs::remove_dir_all(&directory);
+    let loaded = loaded.unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
     let (ready, running) = mpsc::channel();
     thread::Builder::new()
         .name("control".into())
@@ -268,22 +336,25 @@ fn start_with(driver: &'static str, more: &str) -> SocketAddr {
 }
 
 /// An API that answers every request, and one path in chunks.
-fn api() -> SocketAddr {
+fn api(secure: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer_all(stream));
+            stream.set_nodelay(true).unwrap();
+            thread::spawn(move || {
+                let Ok(tls) = secure.then(|| Tls::accept(&stream)).transpose() else { return };
+                answer_all(Line { stream, tls });
+            });
         }
     });
     address
 }
 
-fn answer_all(mut stream: TcpStream) {
-    stream.set_nodelay(true).unwrap();
+fn answer_all(mut line: Line) {
     let (mut received, mut piece) = (Vec::new(), [0; 16 * 1024]);
     loop {
-        match stream.read(&mut piece) {
+        match line.receive(&mut piece) {
             Ok(count) if count > 0 => received.extend_from_slice(&piece[..count]),
             _ => return,
         }
@@ -298,7 +369,7 @@ fn answer_all(mut stream: TcpStream) {
         } else {
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
         };
-        if stream.write_all(answer.as_bytes()).is_err() {
+        if line.send(answer.as_bytes()).is_err() {
             return;
         }
         received.clear();

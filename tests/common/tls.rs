@@ -12,6 +12,7 @@ use std::{
 
 use rustls::{
     ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion,
     crypto::ring::default_provider,
     pki_types::{CertificateDer, IpAddr, Ipv4Addr, PrivateKeyDer, ServerName},
 };
@@ -78,6 +79,10 @@ pub fn write_files(directory: &Path) {
     key.and_then(|mut key| key.write_all(IDENTITY.key_pem.as_bytes())).expect("the file can be written");
 }
 
+fn gateway_name() -> ServerName<'static> {
+    ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([127, 0, 0, 1])))
+}
+
 /// The TLS of one connection; several may use it at once.
 #[derive(Clone)]
 pub struct Tls {
@@ -91,8 +96,7 @@ pub struct Tls {
 impl Tls {
     /// Of a caller; the handshake is done when this returns.
     pub fn connect(stream: &TcpStream) -> io::Result<Self> {
-        let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([127, 0, 0, 1])));
-        let session = ClientConnection::new(Arc::clone(&CLIENT), name).map_err(io::Error::other)?;
+        let session = ClientConnection::new(Arc::clone(&CLIENT), gateway_name()).map_err(io::Error::other)?;
         Self::shake(session.into(), stream)
     }
 
@@ -106,6 +110,15 @@ impl Tls {
     /// Of an API.
     pub fn accept(stream: &TcpStream) -> io::Result<Self> {
         let session = ServerConnection::new(Arc::clone(&SERVER)).map_err(io::Error::other)?;
+        Self::shake(session.into(), stream)
+    }
+
+    /// The same with one version of TLS and no other.
+    pub fn connect_with(version: &'static SupportedProtocolVersion, stream: &TcpStream) -> io::Result<Self> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_protocol_versions(&[version]).map_err(io::Error::other)?;
+        let config = builder.with_root_certificates(roots()).with_no_client_auth();
+        let session = ClientConnection::new(config.into(), gateway_name()).map_err(io::Error::other)?;
         Self::shake(session.into(), stream)
     }
 
