@@ -151,6 +151,11 @@ async fn shake(
                 if matches!(certificate, Some(None)) {
                     return Err(Broken::Refused(Some(CertificateError::BadEncoding.into())));
                 }
+                // The last flight of TLS 1.2 is ours, and the caller waits for it; tickets of TLS 1.3 may wait for an answer.
+                if peer == Peer::Caller && handshake.is_awaited() {
+                    socket.write_all(handshake.unsent()).await.map_err(|_| Broken::Gone)?;
+                    handshake.unsent().clear();
+                }
                 let session = handshake.finish().ok_or(Broken::Refused(None))?;
                 return Ok((session, certificate.flatten()));
             }

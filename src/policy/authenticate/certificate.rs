@@ -23,7 +23,7 @@ use super::{
 use crate::{
     limits::{CLIENT_AUTHORITIES_KEPT_MAX, CLIENT_CHECK_MILLIS, CLIENT_NAMES_MAX},
     snapshot::{Location, Snapshot},
-    types::{ClientName, Digest, Reason, SubjectText},
+    types::{ClientName, Digest, KeyState, Reason, SubjectText},
 };
 
 /// The certificate that a caller showed.
@@ -125,7 +125,8 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// Looks the names up; the first that is accepted decides.
+/// Looks the names up; the first that is accepted decides, unless any is revoked: a fingerprint that is stops the one
+/// certificate that was stolen, whatever else its owner is known by.
 pub(super) fn verify<'s>(
     snapshot: &'s Snapshot,
     location: &Location,
@@ -133,6 +134,9 @@ pub(super) fn verify<'s>(
     now: Now,
 ) -> Verdict<'s> {
     let mut closest = Reason::KeyUnknown;
+    if certificate.names.iter().any(|name| is_revoked(snapshot, location, name)) {
+        return Verdict::Refused(Reason::KeyRevoked);
+    }
     for name in &certificate.names {
         match verify_digest(snapshot, location, name, now) {
             Verdict::Accepted(identity) => match counts(certificate, identity, now) {
@@ -143,6 +147,14 @@ pub(super) fn verify<'s>(
         }
     }
     Verdict::Refused(closest)
+}
+
+fn is_revoked(snapshot: &Snapshot, location: &Location, name: &Digest) -> bool {
+    let counts_here = |credential: u32| location.credentials.binary_search(&credential).is_ok();
+    let mut entries = snapshot.keys.find(name).filter(|entry| counts_here(entry.credential));
+    snapshot.revoked.key(name)
+        || entries
+            .any(|entry| entry.state == KeyState::Revoked || snapshot.revoked.key_of(name, entry.credential))
 }
 
 fn counts(certificate: &ClientCertificate, identity: Identity<'_>, now: Now) -> Result<(), Reason> {

@@ -115,6 +115,15 @@ impl Handshake {
         }
     }
 
+    /// Whether the other side cannot go on without what is to be sent at the end.
+    pub(in crate::shard) fn is_awaited(&self) -> bool {
+        let version = match &*self.side {
+            Side::Server(side) => side.protocol_version(),
+            Side::Client(side) => side.protocol_version(),
+        };
+        version == Some(rustls::ProtocolVersion::TLSv1_2)
+    }
+
     /// The certificates that the other side showed, its own first.
     pub(in crate::shard) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match &*self.side {
