@@ -1,5 +1,6 @@
 //! The composition root: the only file that connects the rooms to a running gateway.
 
+mod descriptors;
 mod sockets;
 mod unix;
 
@@ -29,12 +30,8 @@ use crate::{
     types::Endpoint,
 };
 
+use descriptors::Budget;
 use sockets::{Files, Inherited};
-
-/// Descriptors of one caller at most: two of its own connection and three of that to the target, while a tunnel lasts.
-const DESCRIPTORS_PER_CALLER: usize = 5;
-/// Descriptors that are left for everything but callers and targets.
-const DESCRIPTORS_RESERVED: usize = 128;
 
 /// Callers at a time below which the operator is told.
 const CONNECTIONS_FEW: usize = 256;
@@ -248,7 +245,7 @@ impl Started {
         let driver = choose_driver(plan.server.driver)?;
         let cores = shard::cores();
         let count = plan.server.shards.unwrap_or(cores.len()).clamp(1, SHARDS_MAX.min(255));
-        let connections_max = connections_of_a_shard(plan, count);
+        let budget = Budget::new(plan, count);
         let bound = sockets::bind(plan, count, inherited)?;
         let doors = doors(plan);
         let address_counts = plan.server.limits.connections_per_address.map(AddressCounts::new);
@@ -269,7 +266,8 @@ impl Started {
                 driver,
                 listeners,
                 snapshots: Arc::clone(&snapshots),
-                connections_max,
+                connections_max: budget.connections,
+                upstream_idle_max: budget.upstream_idle,
                 doors: Arc::clone(&doors),
                 address_counts: address_counts.clone(),
                 ring: rings.get(index).map(Arc::clone),
@@ -281,7 +279,7 @@ impl Started {
             snapshots,
             generation,
             driver,
-            connections: connections_max * count,
+            connections: budget.connections * count,
             listeners: bound.addresses,
             files: bound.files,
             handles,
@@ -299,20 +297,6 @@ fn admin_listener(address: &Endpoint, socket: Socket) -> admin::Listener {
         Endpoint::Tcp(_) => admin::Listener::Tcp(socket.into()),
         Endpoint::Unix(_) => admin::Listener::Unix(socket.into()),
     }
-}
-
-/// As many as there are descriptors for whatever they do: whoever is let in never fails for want of one.
-fn connections_of_a_shard(plan: &Plan, shards: usize) -> usize {
-    let limit = shard::raise_file_limit();
-    let possible = limit.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CALLER;
-    let wanted = plan.server.limits.connections;
-    if let Some(wanted) = wanted.filter(|wanted| *wanted > possible) {
-        warn!(
-            "server.limits.connections = {wanted}, but with at most {limit} open files only {possible} connections can \
-             do all that they may at once: raise the limit (ulimit -n, LimitNOFILE) or lower the bound"
-        );
-    }
-    wanted.unwrap_or(possible).div_ceil(shards).max(1)
 }
 
 /// The configured driver, or the first that the kernel allows.

@@ -982,6 +982,7 @@ fn prepare(listeners: Vec<StdListener>) -> shard::Ready {
             .collect(),
         snapshots: Arc::new(ArcSwap::from_pointee(snapshot)),
         connections_max: 1000,
+        upstream_idle_max: 1000,
         ring: None,
         doors: Arc::default(),
         address_counts: None,

@@ -13,6 +13,8 @@ pub(super) struct Line {
     done: Cell<usize>,
     /// Those in a hurry, and the others.
     queues: [Queue; 2],
+    /// Whose the next place is, if both wait.
+    hurry: Cell<bool>,
 }
 
 /// Those who wait, in the order in which they came.
@@ -36,7 +38,7 @@ pub(super) enum Place {
 
 impl Line {
     pub(super) fn new(per_turn: usize) -> Self {
-        Self { per_turn, done: Cell::new(0), queues: Default::default() }
+        Self { per_turn, done: Cell::new(0), queues: Default::default(), hurry: Cell::new(true) }
     }
 
     /// Does so much at once, if that may be.
@@ -49,7 +51,8 @@ impl Line {
         if done + weight < self.per_turn { Place::Free } else { Place::Last }
     }
 
-    /// Waits for the time to do so much, behind all others or only behind those who are in a hurry as well.
+    /// Waits for the time to do so much, behind those who came before. Of a turn every second place, the first
+    /// included, is for those who are in a hurry, as long as both wait.
     pub(super) async fn wait(&self, weight: usize, in_a_hurry: bool) {
         let [hurried, ordinary] = &self.queues;
         let queue = if in_a_hurry { hurried } else { ordinary };
@@ -76,13 +79,17 @@ impl Line {
     /// Lets the next ones go on. Says whether they fill the turn, so that it must be brought to an end too.
     pub(super) fn begin_turn(&self) -> bool {
         self.done.set(0);
+        self.hurry.set(true);
         self.grant();
         self.done.get() >= self.per_turn
     }
 
     fn grant(&self) {
+        let [hurried, ordinary] = &self.queues;
         while self.done.get() < self.per_turn {
-            let Some((weight, waker)) = self.queues.iter().find_map(Queue::pop) else { break };
+            let hurry = self.hurry.replace(!self.hurry.get());
+            let (first, second) = if hurry { (hurried, ordinary) } else { (ordinary, hurried) };
+            let Some((weight, waker)) = first.pop().or_else(|| second.pop()) else { break };
             self.done.update(|done| done + weight);
             waker.wake();
         }
@@ -173,5 +180,16 @@ mod tests {
         assert_eq!([heavy.times(), light.times()], [1, 0]);
         assert!(!line.begin_turn());
         assert_eq!([heavy.times(), light.times()], [1, 1]);
+    }
+
+    #[test]
+    fn however_many_are_in_a_hurry_the_others_have_their_share() {
+        let line = Line::new(2);
+        line.enter(2);
+        let waiters = [true, true, true, false, false, false].map(|hurry| Waiter::new(&line, 1, hurry));
+        line.begin_turn();
+        assert_eq!(waiters.each_ref().map(Waiter::times), [1, 0, 0, 1, 0, 0]);
+        line.begin_turn();
+        assert_eq!(waiters.each_ref().map(Waiter::times), [1, 1, 0, 1, 1, 0]);
     }
 }

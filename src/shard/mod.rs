@@ -95,6 +95,8 @@ pub struct Setup {
     pub snapshots: Arc<ArcSwap<Snapshot>>,
     /// Callers that it serves at a time.
     pub connections_max: usize,
+    /// Unused connections to all targets that it keeps.
+    pub upstream_idle_max: usize,
     /// The listeners, by number.
     pub doors: Arc<[Door]>,
     /// Connections by address, if they are bounded: the same for all shards.
@@ -238,6 +240,7 @@ fn prepare(setup: Setup, cells: Arc<ShardCells>, wake: OwnedFd) -> std_io::Resul
         cells,
         ring: setup.ring,
         connections_max: setup.connections_max,
+        upstream_idle_max: setup.upstream_idle_max,
         doors: setup.doors,
         address_counts: setup.address_counts,
         wake: wake.try_clone()?,

@@ -1,8 +1,8 @@
 //! Handshakes: with callers that connect to a listener with TLS, and with targets.
 //!
 //! A signature costs as much as many requests do. So a shard takes only a few steps of handshakes in one turn of its
-//! loop, and whoever is connected is served between them, however many handshakes wait. They wait in line, those with
-//! targets in front: somebody who was let in already waits for them.
+//! loop, and whoever is connected is served between them, however many handshakes wait. They wait in two lines that
+//! share a turn, one of those with targets: somebody who was let in already waits for them.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -17,7 +17,12 @@ use super::{
     timer::{Deadline, OnExpiry},
     tls::{Handshake, Session, Step},
 };
-use crate::{limits::HANDSHAKE_MILLIS_MAX, policy::ClientCertificate, snapshot::UpstreamTls, types::Reason};
+use crate::{
+    limits::HANDSHAKE_MILLIS_MAX,
+    policy::{ClientCertificate, Now},
+    snapshot::UpstreamTls,
+    types::Reason,
+};
 
 /// Makes a connection to a caller secure, then serves it. What was received already begins the handshake.
 pub(super) fn accept(connection: Connection, config: Arc<ServerConfig>) -> impl Future<Output = ()> {
@@ -37,10 +42,19 @@ pub(super) fn accept(connection: Connection, config: Arc<ServerConfig>) -> impl 
         connection.deadline.disarm();
         let address = connection.address.ip();
         let reason = match outcome {
-            Ok((session, certificate)) => {
+            Ok((session, shown)) => {
                 connection.stream.seal(session);
-                connection.certificate = certificate.map(Rc::new);
-                return spawn(connection.serve());
+                let now = Now(shard.clock.wall_millis());
+                match shown {
+                    Shown::Nothing => return spawn(connection.serve()),
+                    // A session that is resumed brings the certificate that it was opened with.
+                    Shown::Certificate(certificate) if certificate.is_valid(now) => {
+                        connection.certificate = Some(Rc::new(*certificate));
+                        return spawn(connection.serve());
+                    }
+                    Shown::Certificate(_) | Shown::Unreadable => connection.stream.refuse_certificate(),
+                }
+                Reason::ClientCertificateInvalid
             }
             // Somebody who only looks whether the port is open has asked for nothing.
             Err(Broken::Silent) => return,
@@ -115,13 +129,31 @@ enum Broken {
     Refused(Option<Error>),
 }
 
+/// What a caller showed of itself.
+enum Shown {
+    Nothing,
+    Certificate(Box<ClientCertificate>),
+    /// It cannot be understood, or has too many names.
+    Unreadable,
+}
+
+impl Shown {
+    fn by(handshake: &Handshake) -> Self {
+        match handshake.peer_certificates().map(ClientCertificate::read) {
+            None => Self::Nothing,
+            Some(None) => Self::Unreadable,
+            Some(Some(certificate)) => Self::Certificate(Box::new(certificate)),
+        }
+    }
+}
+
 async fn shake(
     shard: &Shard,
     socket: &mut Socket,
     mut handshake: Handshake,
     deadline: &Deadline,
     peer: Peer,
-) -> Result<(Rc<Session>, Option<ClientCertificate>), Broken> {
+) -> Result<(Rc<Session>, Shown), Broken> {
     let mut heard = handshake.has_begun();
     let mut must_receive = peer == Peer::Caller && !handshake.has_record();
     let mut text_is_told = peer == Peer::Caller;
@@ -146,18 +178,14 @@ async fn shake(
         }
         match handshake.step() {
             Step::Done => {
-                let shown = handshake.peer_certificates().filter(|_| peer == Peer::Caller);
-                let certificate = shown.map(ClientCertificate::read);
-                if matches!(certificate, Some(None)) {
-                    return Err(Broken::Refused(Some(CertificateError::BadEncoding.into())));
-                }
+                let shown = if peer == Peer::Caller { Shown::by(&handshake) } else { Shown::Nothing };
                 // The last flight of TLS 1.2 is ours, and the caller waits for it; tickets of TLS 1.3 may wait for an answer.
                 if peer == Peer::Caller && handshake.is_awaited() {
                     socket.write_all(handshake.unsent()).await.map_err(|_| Broken::Gone)?;
                     handshake.unsent().clear();
                 }
                 let session = handshake.finish().ok_or(Broken::Refused(None))?;
-                return Ok((session, certificate.flatten()));
+                return Ok((session, shown));
             }
             Step::Receive => {
                 if !handshake.unsent().is_empty() {

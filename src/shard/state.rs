@@ -107,6 +107,7 @@ pub(super) struct Parts {
     /// Where lines of the access log go, if there is one.
     pub(super) ring: Option<Arc<Ring>>,
     pub(super) connections_max: usize,
+    pub(super) upstream_idle_max: usize,
     /// The listeners, by number.
     pub(super) doors: Arc<[Door]>,
     /// Connections by address, if they are bounded.
@@ -121,7 +122,7 @@ impl Shard {
             clock: Clock::new(),
             deadlines: Rc::default(),
             cells: parts.cells,
-            pools: Pools::default(),
+            pools: Pools::new(parts.upstream_idle_max),
             tunnels: Rc::default(),
             log: parts.ring.map(|ring| Log::new(ring, parts.index)),
             snapshots: RefCell::new(Cache::new(parts.snapshots)),
@@ -287,8 +288,8 @@ impl Shard {
         wait_in(&self.turns).await;
     }
 
-    /// Waits until a step of a handshake may be taken: whoever came first goes first, but for those in a hurry. When no
-    /// more may in this turn, everybody else's turn comes first.
+    /// Waits until a step of a handshake may be taken: whoever came first goes first, those in a hurry in a line of
+    /// their own. When no more may in this turn, everybody else's turn comes first.
     pub(super) async fn handshake_turn(&self, in_a_hurry: bool) {
         self.stand_in(&self.handshakes, 1, in_a_hurry).await;
     }

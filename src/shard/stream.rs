@@ -135,7 +135,21 @@ impl Stream {
 
     /// Says that what was sent is whole, where the connection has words for it.
     pub(super) fn say_end(&self) {
-        if let Some(last) = self.session.as_ref().and_then(|session| session.close_notify()) {
+        self.say_last(Session::close_notify);
+    }
+
+    /// Says why what was received is not believed, if it is not, where the connection has words for it.
+    pub(super) fn complain(&self) {
+        self.say_last(Session::complaint);
+    }
+
+    /// Says that the certificate which the peer showed is of no use.
+    pub(super) fn refuse_certificate(&self) {
+        self.say_last(Session::refuse_certificate);
+    }
+
+    fn say_last(&self, what: fn(&Session) -> Option<Buffer>) {
+        if let Some(last) = self.session.as_deref().and_then(what) {
             sys::send_now(self.fd(), last.filled()); // a peer that takes nothing now will not miss it
         }
     }

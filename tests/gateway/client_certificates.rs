@@ -33,6 +33,10 @@ both_drivers!(
     a_resumed_session_proves_nothing_by_itself,
     an_expired_one_no_longer_counts,
     a_tunnel_of_a_certificate_is_cut,
+    one_revoked_name_stops_the_certificate,
+    a_resumed_session_of_an_expired_one_is_refused,
+    what_cannot_be_opened_is_answered_by_an_alert,
+    a_handshake_of_tls_1_2_ends_without_a_request,
 );
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -253,24 +257,109 @@ fn an_expired_one_no_longer_counts(driver: &str) {
     eventually("it expires on a kept connection", || caller.ask("") == "key-expired");
 }
 
-fn a_tunnel_of_a_certificate_is_cut(driver: &str) {
-    let api = Api::start(|exchange| {
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// Answers every request by switching to WebSocket, and says nothing more.
+fn tunnels() -> Api {
+    Api::start(|exchange| {
         let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         exchange.wire.send(answer.as_bytes()).unwrap();
         exchange.wire.look(Duration::from_secs(20));
         Then::Close
-    });
+    })
+}
+
+fn a_tunnel_of_a_certificate_is_cut(driver: &str) {
     let ours = authority("ours");
-    let scene = Scene::new(driver, &[&ours], api);
+    let scene = Scene::new(driver, &[&ours], tunnels());
     let row = |san: &str| [format!("{{ id = \"batch\", san = \"dns:{san}\" }}")];
     let gateway = scene.start(&ours, &row("batch.example"));
     let mut caller = Client::new(&ours, san("batch.example")).connect(gateway.addresses[1]);
-    let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    assert_eq!(caller.ask(lines), "switched");
+    assert_eq!(caller.ask(UPGRADE), "switched");
     fs::write(gateway.file("ours.pem"), authority("others").pem()).unwrap();
     let ended = caller.0.read(&mut [0]);
     assert!(!matches!(ended, Ok(1..)), "nobody vouches for it any more");
     eventually("it is counted", || gateway.outcomes("tunnel-cut") == 1);
+}
+
+fn one_revoked_name_stops_the_certificate(driver: &str) {
+    let ours = authority("ours");
+    let stolen = Client::new(&ours, san("batch.example"));
+    let renewed = Client::new(&ours, san("batch.example"));
+    let by_name = "{ id = \"batch\", san = \"dns:batch.example\" }".to_owned();
+    let by_print = format!("{{ id = \"stolen\", fingerprint = \"{}\" }}", stolen.1);
+    for (revoked, of_the_other) in [("stolen", "switched"), ("batch", "key-revoked")] {
+        let scene = Scene::new(driver, &[&ours], tunnels());
+        let gateway = scene.start(&ours, &[by_name.clone(), by_print.clone()]);
+        let mut caller = stolen.connect(gateway.addresses[1]);
+        assert_eq!(caller.ask(UPGRADE), "switched");
+        let name = format!("certificates/{revoked}");
+        let answer = gateway.post("/revoke", &json!({ "name": name }).to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(!matches!(caller.0.read(&mut [0]), Ok(1..)), "{revoked}: the tunnel is cut");
+        assert_eq!(stolen.connect(gateway.addresses[1]).ask(""), "key-revoked");
+        assert_eq!(renewed.connect(gateway.addresses[1]).ask(UPGRADE), of_the_other);
+    }
+}
+
+/// A listener may want certificates that no credential looks at.
+fn a_resumed_session_of_an_expired_one_is_refused(driver: &str) {
+    let ours = authority("ours");
+    let scene = Scene::new(driver, &[&ours], Api::plain());
+    let gateway = scene.start(&ours, &["{ id = \"batch\", san = \"dns:batch.example\" }".into()]);
+    let expires = SystemTime::now() + Duration::from_secs(3);
+    let client = Client::new(&ours, |params| params.not_after = expires.into());
+    let spare = "X-API-Key: spare-key-5Jx0pWq2LrT8vB4nM7cY1\r\n";
+    assert_eq!(client.connect(gateway.addresses[1]).ask(spare), "ok");
+    let mut refused = String::new();
+    eventually("it has expired", || {
+        let mut caller = client.connect(gateway.addresses[1]);
+        let request = format!("GET /mtls/x HTTP/1.1\r\nHost: gw.example\r\n{spare}\r\n");
+        let _ = caller.0.write_all(request.as_bytes());
+        let resumed = caller.0.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+        refused = caller.0.read(&mut [0]).map_or_else(|error| error.to_string(), |_| String::new());
+        assert!(resumed, "it offers its session");
+        !refused.is_empty()
+    });
+    assert!(refused.contains("BadCertificate"), "{refused}");
+    assert!(gateway.outcomes("client-certificate-invalid") >= 1);
+}
+
+fn what_cannot_be_opened_is_answered_by_an_alert(driver: &str) {
+    let ours = authority("ours");
+    let scene = Scene::new(driver, &[&ours], Api::plain());
+    let gateway = scene.start(&ours, &["{ id = \"batch\", san = \"dns:batch.example\" }".into()]);
+    let spare = "X-API-Key: spare-key-5Jx0pWq2LrT8vB4nM7cY1\r\n";
+    for begun in ["", "GET /mtls/x HT"] {
+        let mut caller = Client::without().connect(gateway.addresses[1]);
+        assert_eq!(caller.ask(spare), "ok");
+        caller.0.write_all(begun.as_bytes()).unwrap();
+        caller.0.sock.write_all(b"\x17\x03\x03\x00\x20--------------------------------").unwrap();
+        let error = caller.0.read(&mut [0]).expect_err("it is no end");
+        assert!(error.to_string().contains("BadRecordMac"), "{error}");
+    }
+}
+
+/// The caller waits for our last flight before it asks anything.
+fn a_handshake_of_tls_1_2_ends_without_a_request(driver: &str) {
+    let ours = authority("ours");
+    let scene = Scene::new(driver, &[&ours], Api::plain());
+    let gateway = scene.start(&ours, &["{ id = \"batch\", san = \"dns:batch.example\" }".into()]);
+    let provider = Arc::new(default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap();
+    let config = builder.with_root_certificates(tls::roots()).with_no_client_auth();
+    let client = Client(Arc::new(config), String::new());
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        eventually("it is done before the gateway gives the buffer back, after half a second", || {
+            let mut caller = client.connect(gateway.addresses[1]);
+            let (stream, session) = (&mut caller.0.sock, &mut caller.0.conn);
+            stream.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+            while session.is_handshaking() && session.complete_io(stream).is_ok() {}
+            !session.is_handshaking() && session.handshake_kind() == Some(kind)
+        });
+    }
 }

@@ -1,5 +1,7 @@
 //! Bounds on what a caller may send, and that whoever stays within them is served.
 
+use std::sync::Barrier;
+
 use crate::{
     both_drivers,
     common::{
@@ -18,6 +20,7 @@ both_drivers!(
     of_connections,
     of_connections_in_a_crowd,
     of_open_files,
+    of_open_files_with_unused_connections,
     without_an_end,
 );
 
@@ -214,7 +217,7 @@ fn of_open_files(driver: &str) {
         return; // nobody is told anything before a handshake
     }
     let api = Api::plain();
-    let gateway = Gateway::start_with_open_files(driver, &Config::to(&api), 256);
+    let gateway = Gateway::start_with_open_files(driver, &Config::to(&api), 512);
     let mut first = gateway.connect();
     first.still_served();
     let crowd: Vec<_> = (0..300).map(|_| gateway.connect()).collect();
@@ -226,6 +229,37 @@ fn of_open_files(driver: &str) {
         matches!(caller.wire.head(), Some(Ok(head)) if head.line.starts_with("HTTP/1.1 200 "))
     });
     first.still_served();
+}
+
+/// What is kept open to targets for the next requests leaves descriptors for callers.
+fn of_open_files_with_unused_connections(driver: &str) {
+    const CALLERS: usize = 40;
+    let all = Barrier::new(CALLERS);
+    let api = Api::start(move |exchange| {
+        all.wait();
+        exchange.ok("ok")
+    });
+    let others = ["a", "b"].map(|name| {
+        format!(
+            "[[target]]\nname = \"{name}\"\nurl = \"{}\"\n{}\
+             [[proxy]]\nalias = \"{name}\"\ntarget = \"{name}\"\nproxy_credentials = [\"callers\"]\n",
+            api.url(""),
+            crate::common::config::target_tls(),
+        )
+    });
+    let config = Config { shards: 1, more: others.concat(), ..Config::to(&api) };
+    let gateway = Gateway::start_with_open_files(driver, &config, 512);
+    let mut callers: Vec<_> = (0..CALLERS).map(|_| gateway.connect()).collect();
+    for alias in ["crm", "a", "b"] {
+        callers.iter_mut().for_each(|caller| caller.send(&get(&format!("/{alias}/x"))));
+        for caller in &mut callers {
+            let answer = caller.answer();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    }
+    let open = gateway.descriptors();
+    // 77 may be kept: a quarter of 512 without those of the process (128) and of its shard (74).
+    assert!((CALLERS + 77..CALLERS + 77 + 40).contains(&open), "{open} are open");
 }
 
 /// Callers that send without an end are cut, and a bystander is served.

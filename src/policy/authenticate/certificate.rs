@@ -76,9 +76,25 @@ impl ClientCertificate {
         self.names.contains(name)
     }
 
+    /// Whether any of its names is revoked, for everybody or in a credential of those that count.
+    pub(super) fn is_revoked(&self, snapshot: &Snapshot, counts: impl Fn(u32) -> bool) -> bool {
+        self.names.iter().any(|name| {
+            let mut entries = snapshot.keys.find(name).filter(|entry| counts(entry.credential));
+            let revoked = &snapshot.revoked;
+            revoked.key(name)
+                || entries
+                    .any(|entry| entry.state == KeyState::Revoked || revoked.key_of(name, entry.credential))
+        })
+    }
+
     /// First moment at which it is no longer valid, in milliseconds since the Unix epoch.
     pub(super) fn expires(&self) -> i64 {
         self.not_after.saturating_add(1)
+    }
+
+    /// Whether it is valid at a moment, whoever stands behind it.
+    pub fn is_valid(&self, now: Now) -> bool {
+        self.counts(None, now).is_ok()
     }
 
     /// Whether it is valid at a moment and leads to one of the authorities, where any are asked for.
@@ -134,7 +150,8 @@ pub(super) fn verify<'s>(
     now: Now,
 ) -> Verdict<'s> {
     let mut closest = Reason::KeyUnknown;
-    if certificate.names.iter().any(|name| is_revoked(snapshot, location, name)) {
+    if certificate.is_revoked(snapshot, |credential| location.credentials.binary_search(&credential).is_ok())
+    {
         return Verdict::Refused(Reason::KeyRevoked);
     }
     for name in &certificate.names {
@@ -147,14 +164,6 @@ pub(super) fn verify<'s>(
         }
     }
     Verdict::Refused(closest)
-}
-
-fn is_revoked(snapshot: &Snapshot, location: &Location, name: &Digest) -> bool {
-    let counts_here = |credential: u32| location.credentials.binary_search(&credential).is_ok();
-    let mut entries = snapshot.keys.find(name).filter(|entry| counts_here(entry.credential));
-    snapshot.revoked.key(name)
-        || entries
-            .any(|entry| entry.state == KeyState::Revoked || snapshot.revoked.key_of(name, entry.credential))
 }
 
 fn counts(certificate: &ClientCertificate, identity: Identity<'_>, now: Now) -> Result<(), Reason> {
@@ -179,7 +188,8 @@ fn subject(name: &X509Name<'_>) -> Option<String> {
     let mut text = SubjectText::default();
     let parts: Vec<_> = name.iter_rdn().collect();
     for part in parts.iter().rev() {
-        for (at, attribute) in part.iter().enumerate() {
+        let attributes: Vec<_> = part.iter().collect();
+        for (at, attribute) in attributes.iter().rev().enumerate() {
             text.push(short_name(attribute.attr_type())?, attribute.as_str().ok()?, at > 0);
         }
     }
@@ -205,4 +215,22 @@ fn short_name(kind: &Oid<'_>) -> Option<&'static str> {
         "1.2.840.113549.1.9.1" => "emailAddress",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::CertificateDer;
+
+    use super::ClientCertificate;
+    use crate::types::ClientName;
+
+    #[test]
+    fn subjects_are_written_as_openssl_prints_them() {
+        // openssl req -x509 -multivalue-rdn -subj "/O=Acme/CN=a+OU=b/L=x"
+        let der = include_bytes!("../../../tests/data/tls/several-names-in-a-part.der");
+        let certificate = ClientCertificate::read(&[CertificateDer::from_slice(der)]).expect("a certificate");
+        // openssl x509 -noout -subject -nameopt RFC2253,-esc_msb
+        let subject = ClientName::Subject("L=x,OU=b+CN=a,O=Acme".to_owned());
+        assert!(certificate.is_known_by(&subject.digest()));
+    }
 }

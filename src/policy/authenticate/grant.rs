@@ -54,6 +54,9 @@ impl Grant {
         let entry = entry.ok_or(Reason::KeyUnknown)?;
         usable(entry, now)?;
         let Some(certificate) = &self.certificate else { return Ok(entry.window.expires) };
+        if certificate.is_revoked(snapshot, |credential| proxy.accepts(credential)) {
+            return Err(Reason::KeyRevoked);
+        }
         let credential = snapshot.credential(self.credential).ok_or(Reason::KeyUnknown)?;
         certificate.counts(credential.authorities.as_ref(), Now(now))?;
         Ok(entry.window.expires.min(certificate.expires()))

@@ -134,7 +134,7 @@ impl Connection {
         let mut connection = self;
         async move {
             match connection.serve_requests().await {
-                Ended::Now => {}
+                Ended::Now => connection.stream.complain(),
                 Ended::Lingering => Box::pin(connection.linger()).await,
                 Ended::Resting(due) => spawn(connection.rest(due)),
             }

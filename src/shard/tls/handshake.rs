@@ -156,7 +156,7 @@ impl Handshake {
                 sealed: Some(received).filter(|received| !received.is_empty()),
                 plain,
                 over: ended,
-                failed: false,
+                failed: None,
                 refused: false,
                 empty: 0,
                 message: Vec::new(),

@@ -29,9 +29,16 @@ const EMPTY_RECORDS_MAX: u32 = 32;
 const RECORDS_PER_KEY_MAX: u64 = 1 << 23;
 /// The longest message of a handshake that is done: a ticket.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-const CLOSE_NOTIFY: [u8; 2] = [1, 0];
+// Alerts (RFC 8446 §6).
+const WARNING: u8 = 1;
+const FATAL: u8 = 2;
+const CLOSE_NOTIFY: u8 = 0;
+const UNEXPECTED_MESSAGE: u8 = 10;
+const BAD_RECORD_MAC: u8 = 20;
+const BAD_CERTIFICATE: u8 = 42;
 const USER_CANCELED: u8 = 90;
 const NO_RENEGOTIATION: u8 = 100;
+// Messages of a handshake (RFC 8446 §4).
 const KEY_UPDATE: u8 = 24;
 const NEW_SESSION_TICKET: u8 = 4;
 
@@ -64,8 +71,8 @@ struct Receiving {
     /// What was opened and found no room.
     plain: Option<Buffer>,
     over: bool,
-    /// Nothing that comes can be believed any more.
-    failed: bool,
+    /// Nothing that comes can be believed any more: the alert that says why.
+    failed: Option<u8>,
     /// The other side gave up, with a word for it.
     refused: bool,
     empty: u32,
@@ -88,7 +95,7 @@ impl Session {
     pub(super) fn has_something(&self) -> bool {
         let receiving = self.receiving.borrow();
         receiving.over
-            || receiving.failed
+            || receiving.failed.is_some()
             || receiving.plain.is_some()
             || receiving.sealed.as_ref().is_some_and(|sealed| match record_length(sealed.filled()) {
                 Ok(Some(length)) => sealed.len() >= length,
@@ -129,23 +136,28 @@ impl Session {
     pub(super) fn receive(&self, buffer: &mut Buffer) -> io::Result<Received> {
         let mut receiving = self.receiving.borrow_mut();
         let mut count = receiving.take_plain(buffer);
-        while receiving.plain.is_none() && !receiving.over && !receiving.failed {
+        while receiving.plain.is_none() && !receiving.over && receiving.failed.is_none() {
             match receiving.open_next(buffer) {
                 Ok(Opened::Data(bytes)) => {
                     count += bytes;
                     receiving.empty = if bytes == 0 { receiving.empty + 1 } else { 0 };
-                    receiving.failed = receiving.empty > EMPTY_RECORDS_MAX;
+                    receiving.failed = (receiving.empty > EMPTY_RECORDS_MAX).then_some(UNEXPECTED_MESSAGE);
                 }
-                Ok(Opened::Message) => receiving.failed = self.handle_messages(&mut receiving).is_err(),
+                Ok(Opened::Message) => {
+                    let handled = self.handle_messages(&mut receiving);
+                    receiving.failed = handled.err().map(|_| UNEXPECTED_MESSAGE);
+                }
                 Ok(Opened::End) => receiving.over = true,
                 Ok(Opened::Nothing) => break,
-                Ok(Opened::Fatal) => (receiving.refused, receiving.failed) = (true, true),
-                Err(BadRecord) => receiving.failed = true,
+                Ok(Opened::Fatal) => {
+                    (receiving.refused, receiving.failed) = (true, Some(CLOSE_NOTIFY)); // it wants to hear nothing
+                }
+                Err(BadRecord) => receiving.failed = Some(BAD_RECORD_MAC),
             }
         }
         match count {
             0 if receiving.refused => Err(io::ErrorKind::ConnectionAborted.into()),
-            0 if receiving.failed => Err(bad_data()),
+            0 if receiving.failed.is_some() => Err(bad_data()),
             0 if receiving.over => Ok(Received::End),
             0 => Ok(Received::Nothing),
             count => Ok(Received::Bytes(count)), // what came before a failure is good
@@ -251,16 +263,34 @@ impl Session {
         (!pending.is_empty() && out.append(&pending)).then_some(out)
     }
 
-    /// The last record: nothing more will be sent (RFC 8446 §6.1). `None` if that was said before.
+    /// The last record: nothing more will be sent (RFC 8446 §6.1), or why nothing that came is believed (§6.2). `None`
+    /// if that was said before.
     pub(super) fn close_notify(&self) -> Option<Buffer> {
+        let failed = self.receiving.borrow().failed;
+        self.say_last(failed.unwrap_or(CLOSE_NOTIFY))
+    }
+
+    /// The alert that says why nothing that came is believed, if that is so and was not said before.
+    pub(super) fn complaint(&self) -> Option<Buffer> {
+        let failed = self.receiving.borrow().failed;
+        failed.filter(|alert| *alert != CLOSE_NOTIFY).and_then(|alert| self.say_last(alert))
+    }
+
+    /// The alert that says that the other side's certificate is of no use, as the last record.
+    pub(super) fn refuse_certificate(&self) -> Option<Buffer> {
+        self.say_last(BAD_CERTIFICATE)
+    }
+
+    fn say_last(&self, alert: u8) -> Option<Buffer> {
         let mut sending = self.sending.borrow_mut();
         if std::mem::replace(&mut sending.over, true) {
             return None;
         }
+        let level = if alert == CLOSE_NOTIFY { WARNING } else { FATAL };
         let mut out = Buffer::take(Class::Small);
         let pending = std::mem::take(&mut sending.pending);
         let sealed =
-            out.append(&pending) && sending.cipher.seal(Content::Alert, &CLOSE_NOTIFY, &mut out).is_ok();
+            out.append(&pending) && sending.cipher.seal(Content::Alert, &[level, alert], &mut out).is_ok();
         sealed.then_some(out)
     }
 }
@@ -319,9 +349,9 @@ impl Receiving {
                 Opened::Message
             }
             Content::Alert => match data {
-                [_, 0] => Opened::End,
+                [_, CLOSE_NOTIFY] => Opened::End,
                 // What calls itself a warning and means nothing to us: the end follows, or nobody renegotiates.
-                [_, USER_CANCELED] | [1, NO_RENEGOTIATION] => Opened::Data(0),
+                [_, USER_CANCELED] | [WARNING, NO_RENEGOTIATION] => Opened::Data(0),
                 _ => Opened::Fatal,
             },
         };

@@ -7,7 +7,10 @@
 //! the connection is handed out. One that was not used for a second gives up that read and its buffer, and is looked at
 //! with a system call instead.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use crate::{
     limits::IDLE_BUFFER_TICKS,
@@ -67,12 +70,21 @@ impl Pool {
 }
 
 /// All pools of a shard.
-#[derive(Default)]
-pub(in crate::shard) struct Pools(RefCell<Vec<Pool>>);
+pub(in crate::shard) struct Pools {
+    pools: RefCell<Vec<Pool>>,
+    /// Connections in all of them.
+    idle: Cell<usize>,
+    idle_max: usize,
+}
 
 impl Pools {
+    /// Pools that keep so many connections together.
+    pub(in crate::shard) fn new(idle_max: usize) -> Self {
+        Self { pools: RefCell::default(), idle: Cell::new(0), idle_max }
+    }
+
     fn with<R>(&self, id: UpstreamId, work: impl FnOnce(&mut Pool) -> R) -> R {
-        let mut pools = self.0.borrow_mut();
+        let mut pools = self.pools.borrow_mut();
         let at = id.0 as usize;
         if at >= pools.len() {
             pools.resize_with(at + 1, Pool::default);
@@ -84,6 +96,7 @@ impl Pools {
     pub(in crate::shard) fn take(&self, id: UpstreamId, now: Ticks) -> Option<UpstreamConnection> {
         self.with(id, |pool| {
             while let Some(mut idle) = pool.idle.pop() {
+                self.idle.update(|count| count - 1);
                 if idle.until > now && idle.is_quiet() {
                     return Some(idle.connection);
                 }
@@ -92,7 +105,8 @@ impl Pools {
         })
     }
 
-    /// Keeps a connection from tick `since` until another, unless `max` are kept already.
+    /// Keeps a connection from tick `since` until another, unless `max` of the target are kept already, or as many of
+    /// all targets as there are descriptors for.
     pub(in crate::shard) fn put(
         &self,
         id: UpstreamId,
@@ -104,21 +118,24 @@ impl Pools {
         connection.deadline.disarm();
         connection.reused = true;
         self.with(id, |pool| {
-            if pool.idle.len() < max {
+            if pool.idle.len() < max && self.idle.get() < self.idle_max {
                 // A read begun before the caller's answer was written went to the kernel with it.
                 let seen = connection.stream.is_armed();
                 if !seen {
                     connection.stream.arm(Buffer::take(pool.response_class()));
                 }
                 pool.idle.push(Idle { connection, since, until, seen });
+                self.idle.update(|count| count + 1);
             }
         });
     }
 
     /// Lets go of connections that are too old or that the target has ended, and of buffers that wait for long.
     pub(in crate::shard) fn sweep(&self, now: Ticks) {
-        for pool in self.0.borrow_mut().iter_mut() {
+        for pool in self.pools.borrow_mut().iter_mut() {
+            let before = pool.idle.len();
             pool.idle.retain_mut(|idle| idle.until > now && idle.is_quiet());
+            self.idle.update(|count| count + pool.idle.len() - before);
             let waiting = pool.idle.iter().take_while(|idle| idle.since + IDLE_BUFFER_TICKS < now);
             for idle in waiting.filter(|idle| idle.connection.stream.is_armed()) {
                 idle.connection.deadline.canceller().cancel();
@@ -128,7 +145,8 @@ impl Pools {
 
     /// Lets go of all of them.
     pub(in crate::shard) fn clear(&self) {
-        self.0.borrow_mut().clear();
+        self.pools.borrow_mut().clear();
+        self.idle.set(0);
     }
 
     /// A number that is one higher each time, for taking turns among addresses.
