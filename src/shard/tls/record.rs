@@ -121,7 +121,8 @@ impl Cipher {
         let begin = out.len() + HEADER_BYTES + explicit.len();
         let fits = out.append(&header) && out.append(explicit) && out.append(plain) && out.append(inner);
         let region = out.filled_mut().get_mut(begin..).filter(|_| fits).ok_or(BadRecord)?;
-        let (tls13, tls12) = (header, additional_data(self.sequence, content.number(), plain.len())?);
+        let (tls13, tls12) =
+            (header, additional_data(self.sequence, content.number(), VERSION, plain.len())?);
         let data: &[u8] = if self.form == Form::Tls13 { &tls13 } else { &tls12 };
         let nonce = Nonce::assume_unique_for_key(nonce);
         let tag =
@@ -139,7 +140,9 @@ impl Cipher {
         let (in_record, sealed) = body.split_at_mut_checked(explicit).ok_or(BadRecord)?;
         nonce[NONCE_BYTES - explicit..].copy_from_slice(in_record);
         let plain_length = sealed.len().checked_sub(TAG_BYTES).ok_or(BadRecord)?;
-        let (tls13, tls12) = (*header, additional_data(self.sequence, outer.number(), plain_length)?);
+        let version = [header[1], header[2]]; // as it came, so that it cannot be changed on its way
+        let (tls13, tls12) =
+            (*header, additional_data(self.sequence, outer.number(), version, plain_length)?);
         if self.form == Form::Tls13 && outer != Content::Data {
             return Err(BadRecord);
         }
@@ -190,10 +193,15 @@ fn header(content: u8, length: usize) -> Result<[u8; HEADER_BYTES], BadRecord> {
 }
 
 /// What TLS 1.2 protects beside the plaintext (RFC 5246 §6.2.3.3).
-fn additional_data(sequence: u64, content: u8, length: usize) -> Result<[u8; 13], BadRecord> {
+fn additional_data(
+    sequence: u64,
+    content: u8,
+    version: [u8; 2],
+    length: usize,
+) -> Result<[u8; 13], BadRecord> {
     let [high, low] = u16::try_from(length).map_err(|_| BadRecord)?.to_be_bytes();
     let mut data = [0; 13];
     data[..8].copy_from_slice(&sequence.to_be_bytes());
-    data[8..].copy_from_slice(&[content, VERSION[0], VERSION[1], high, low]);
+    data[8..].copy_from_slice(&[content, version[0], version[1], high, low]);
     Ok(data)
 }
