@@ -42,6 +42,8 @@ use arc_swap::ArcSwap;
 pub use addresses::AddressCounts;
 pub use io::Driver;
 pub use listener::bind;
+#[cfg(fuzzing)]
+pub use tls::fuzz;
 
 use io::{Event, Listener, spawn};
 use state::{Parts, Shard};

@@ -9,6 +9,9 @@
 //! managing secrets and tickets. That leaves a session with two small halves and no buffer of its own while it is
 //! idle, and costs neither an allocation nor a copy that its own record layer would.
 
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub, reason = "it leaves the crate only to be fuzzed"))]
+pub mod fuzz;
 mod handshake;
 mod record;
 
