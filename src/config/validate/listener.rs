@@ -6,7 +6,6 @@ use super::{
         plan::{Edge, Redirect},
         raw::{Source, Table, Value},
         report::{Problem, Report},
-        value,
     },
     host, rule,
 };
@@ -67,22 +66,6 @@ pub(super) fn mode(table: &mut Table<'_>, address: Option<&Endpoint>, report: &m
         let mode = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
         mode.filter(|mode| *mode <= 0o777).ok_or_else(|| Problem::new("not a mode of a file", MODE_HELP))
     })
-}
-
-/// A number between two bounds, or `"none"`, which is the default.
-pub(super) fn count_or_none(
-    table: &mut Table<'_>,
-    key: &'static str,
-    (least, most): (usize, usize),
-    report: &mut Report,
-) -> Option<usize> {
-    let found = table.take(key)?;
-    if found.inner().as_str() == Some("none") {
-        return None;
-    }
-    let help = format!(r#"write a number from {least} to {most}, or "none""#);
-    let read = value::integer(found.inner()).and_then(|number| value::within(number, least, most).ok());
-    found.accept(read.ok_or_else(|| Problem::new("not a number in range", help)), report)
 }
 
 fn proxy_protocol(value: &Value<'_>, report: &mut Report) -> Option<Peers> {
