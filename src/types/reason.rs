@@ -62,6 +62,8 @@ reasons! {
     FieldInvalid = 400 Caller "field-invalid" "A header field is malformed";
     /// `Host` is missing, repeated or invalid (RFC 9112 §3.2).
     HostInvalid = 400 Caller "host-invalid" "The Host header field is missing, repeated or invalid";
+    /// A trusted proxy wrote something unreadable where the caller's address has to be (RFC 7239 §6).
+    ForwardedInvalid = 400 Caller "forwarded-invalid" "What the proxy in front says of the caller cannot be read";
     /// The length of the body is not beyond doubt (RFC 9112 §6.1 to §6.3).
     FramingInvalid = 400 Caller "framing-invalid" "The length of the message body is ambiguous";
     /// A chunk, or what follows the last one, is malformed (RFC 9112 §7.1).

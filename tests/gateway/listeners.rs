@@ -10,7 +10,9 @@ both_drivers!(
     a_proxy_header_is_required,
     nobody_else_may_send_one,
     trusted_proxies_name_the_caller,
+    the_header_that_is_named_is_believed,
     untrusted_ones_are_not_believed,
+    nothing_stands_in_for_a_caller_that_is_not_told,
     connections_of_an_address,
     connections_behind_a_proxy_header,
     redirects,
@@ -134,19 +136,91 @@ fn trusted_proxies_name_the_caller(driver: &str) {
             ["192.0.2.7", "https", "a.example"],
         ),
         (
-            "Forwarded: for=9.9.9.9, for=192.0.2.8;proto=https;host=b.example, for=10.0.0.1\r\n\
-             X-Forwarded-For: 1.1.1.1\r\n",
-            ["192.0.2.8", "https", "b.example"],
+            "X-Forwarded-For: nonsense, 192.0.2.7\r\nX-Forwarded-Proto: x\r\n",
+            ["192.0.2.7", own, "gw.example"],
         ),
-        ("X-Forwarded-For: nonsense\r\nX-Forwarded-Proto: x\r\n", ["127.0.0.1", own, "gw.example"]),
+        // Load balancers pass it on as their caller wrote it.
+        (
+            "Forwarded: for=10.9.9.9;proto=https;host=evil.example\r\nX-Forwarded-For: 192.0.2.7\r\n",
+            ["192.0.2.7", own, "gw.example"],
+        ),
+        ("Forwarded: for=192.0.2.8;proto=https\r\n", ["127.0.0.1", own, "gw.example"]),
     ] {
-        let head = seen(&gateway, &api, &request("GET", "/crm/x", lines, b"")).head;
-        let found = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].map(|name| head.one(name));
-        assert_eq!(found, expected, "{lines}");
-        assert!(!head.has("forwarded"), "{head:#?}");
+        told(&gateway, &api, lines, expected);
     }
     let denied = request("GET", "/crm/x", "X-Forwarded-For: 198.51.100.9, 10.1.1.1\r\n", b"");
     gateway.ask(&denied).refused(403, "rule");
+}
+
+/// The API gets to know what these lines say of the caller, in one field each.
+#[track_caller]
+fn told(gateway: &Gateway, api: &Api, lines: &str, expected: [&str; 3]) {
+    let head = seen(gateway, api, &request("GET", "/crm/x", lines, b"")).head;
+    let found = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].map(|name| head.one(name));
+    assert_eq!(found, expected, "{lines}");
+    assert!(!head.has("forwarded"), "{head:#?}");
+}
+
+fn the_header_that_is_named_is_believed(driver: &str) {
+    let api = Api::plain();
+    let listener = "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\ntrusted_header = \"forwarded\"";
+    let gateway = Gateway::start(driver, &with(&api, listener));
+    let own = if tls::is_on() { "https" } else { "http" };
+    let x = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\n";
+    for (list, expected) in [
+        (
+            "Forwarded: for=9.9.9.9, for=192.0.2.8;proto=https;host=b.example, for=10.0.0.1\r\n",
+            ["192.0.2.8", "https", "b.example"],
+        ),
+        ("Forwarded: for=\"[2001:db8::7]:1\"\r\n", ["2001:db8::7", own, "gw.example"]),
+        ("", ["127.0.0.1", own, "gw.example"]),
+    ] {
+        told(&gateway, &api, &format!("{x}{list}"), expected);
+    }
+}
+
+fn nothing_stands_in_for_a_caller_that_is_not_told(driver: &str) {
+    let api = Api::plain();
+    let rules = "default_rule_effect = \"deny\"\n\
+                 [[proxy.rule]]\neffect = \"allow\"\npath = \"^/x\"\n\
+                 [[proxy.rule]]\neffect = \"allow\"\npath = \"^/inside\"\nsource = [\"127.0.0.0/8\"]\n\
+                 [[proxy.rule]]\neffect = \"deny\"\npath = \"^/x/denied\"\nsource = [\"198.51.100.0/24\"]";
+    for (header, hidden, unreadable) in [
+        ("x-forwarded-for", "X-Forwarded-For: 1.1.1.1, unknown\r\n", "X-Forwarded-For: 1.1.1.1, unix:\r\n"),
+        (
+            "forwarded",
+            "Forwarded: for=1.1.1.1, for=_hidden\r\n",
+            "Forwarded: for=1.1.1.1;x=\", for=9.9.9.9\r\n",
+        ),
+    ] {
+        let listener = format!("trusted_proxies = [\"127.0.0.0/8\"]\ntrusted_header = \"{header}\"");
+        let config = Config {
+            proxy: rules.into(),
+            more: "[access_log]\npath = \"access.jsonl\"".into(),
+            ..with(&api, &listener)
+        };
+        let gateway = Gateway::start(driver, &config);
+        let mut caller = gateway.connect();
+        let mut ask = |path: &str, lines: &str| {
+            caller.send(&request("POST", path, &format!("{lines}Content-Length: 2\r\n"), b"ab"));
+            caller.answer()
+        };
+        assert_eq!(ask("/crm/x", hidden).status, 200);
+        assert_eq!(api.only().head.one("x-forwarded-for"), "unknown");
+        assert_eq!(ask("/crm/inside", "").status, 200, "the proxy itself");
+        assert_eq!(api.only().head.one("x-forwarded-for"), "127.0.0.1");
+        ask("/crm/inside", hidden).refused(403, "rule");
+        ask("/crm/x/denied", hidden).refused(403, "rule");
+        let refused = ask("/crm/x", unreadable);
+        refused.refused(400, "forwarded-invalid");
+        assert!(!refused.closes(), "the proxy's connection is not its caller's to close");
+        assert_eq!(api.count(), 0);
+        eventually("the log says so", || {
+            std::fs::read_to_string(gateway.file("access.jsonl")).is_ok_and(|text| {
+                text.contains("\"source\":\"unknown\"") && text.contains("\"reason\":\"forwarded-invalid\"")
+            })
+        });
+    }
 }
 
 fn untrusted_ones_are_not_believed(driver: &str) {
