@@ -15,6 +15,7 @@ both_drivers!(
     nothing_stands_in_for_a_caller_that_is_not_told,
     connections_of_an_address,
     connections_behind_a_proxy_header,
+    connections_of_proxies,
     redirects,
 );
 
@@ -275,6 +276,40 @@ fn connections_behind_a_proxy_header(driver: &str) {
     assert_eq!(ask("2001:db8::2").1, 503, "the same /64");
     assert_eq!(ask("2001:db8:0:1::1").1, 200);
     eventually("it is counted", || gateway.outcomes("address-crowded") == 1);
+}
+
+fn connections_of_proxies(driver: &str) {
+    if tls::is_on() {
+        return; // nothing is said then: see `listeners_tls`
+    }
+    let api = Api::plain();
+    let bound = |listener: &str| Config {
+        limits: "connections_per_address = 1".into(),
+        shards: 2,
+        ..with(&api, listener)
+    };
+    // A proxy that is trusted.
+    let gateway = Gateway::start(driver, &bound("trusted_proxies = [\"127.0.0.0/8\"]"));
+    let mut callers: Vec<Caller> = (0..4).map(|_| gateway.connect()).collect();
+    callers.iter_mut().for_each(Caller::still_served);
+    // One that sends a header which names nobody, or another proxy that is trusted.
+    let introduced = format!("{FROM_HERE}\ntrusted_proxies = [\"192.0.2.0/24\"]");
+    let gateway = Gateway::start(driver, &bound(&introduced));
+    let mut callers = Vec::new();
+    let named = b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n".to_vec();
+    for header in [b"PROXY UNKNOWN\r\n".to_vec(), v2(0x20, 0x00, b""), v2(0x21, 0x31, &[b'/'; 216]), named] {
+        for _ in 0..2 {
+            let mut caller = gateway.connect();
+            caller.send(&[&header[..], &get("/crm/x")].concat());
+            assert_eq!(caller.answer().status, 200);
+            callers.push(caller);
+        }
+    }
+    let stranger = [b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n".as_slice(), &get("/crm/x")].concat();
+    let mut first = gateway.connect();
+    first.send(&stranger);
+    assert_eq!(first.answer().status, 200, "none of those before counts here");
+    gateway.ask(&stranger).refused(503, "address-crowded");
 }
 
 fn redirects(driver: &str) {
