@@ -106,6 +106,9 @@ reasons! {
     TargetTooLong = 414 Caller "target-too-long" "The request target is too long";
     /// An expectation other than 100-continue (RFC 9110 §10.1.1).
     ExpectationUnknown = 417 Caller "expectation-unknown" "The expectation cannot be met";
+    /// A listener that only redirects to https got, by the word of a trusted proxy, what came by https already: it
+    /// would come back for ever (RFC 9110 §15.5.20).
+    RedirectLoop = 421 Gateway "redirect-loop" "Nothing but redirects to https is served here";
     /// The head is larger than the configured bound, or has too many fields (RFC 6585 §5).
     HeadTooLarge = 431 Caller "head-too-large" "The request header is too large";
     /// The caller went away before the exchange was over.

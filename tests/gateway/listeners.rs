@@ -17,6 +17,7 @@ both_drivers!(
     connections_behind_a_proxy_header,
     connections_of_proxies,
     redirects,
+    redirects_behind_a_proxy,
 );
 
 const FROM_HERE: &str = "proxy_protocol = { from = [\"127.0.0.0/8\"] }";
@@ -310,6 +311,44 @@ fn connections_of_proxies(driver: &str) {
     first.send(&stranger);
     assert_eq!(first.answer().status, 200, "none of those before counts here");
     gateway.ask(&stranger).refused(503, "address-crowded");
+}
+
+fn redirects_behind_a_proxy(driver: &str) {
+    if tls::is_on() {
+        return; // there is nothing to redirect from
+    }
+    let api = Api::plain();
+    let trusting = |redirect: &str| {
+        with(&api, &format!("trusted_proxies = [\"127.0.0.0/8\"]\nredirect = \"{redirect}\""))
+    };
+    let gateway = Gateway::start(driver, &trusting("https"));
+    let mut caller = gateway.connect();
+    let mut ask = |proto: &str, host: &str| {
+        let lines =
+            format!("X-Forwarded-Proto: {proto}\r\nX-Forwarded-Host: {host}\r\nContent-Length: 2\r\n");
+        caller.send(&request("POST", "/crm/x", &lines, b"ab"));
+        caller.answer()
+    };
+    assert_eq!(ask("http", "a.example:8080").head.one("location"), "https://a.example/crm/x");
+    let looping = ask("https", "a.example");
+    looping.refused(421, "redirect-loop");
+    assert!(!looping.closes());
+    assert_eq!(ask("http", "a.example").status, 308, "it is served on");
+    gateway.ask(&request("GET", "/", "X-Forwarded-For: x\r\n", b"")).refused(400, "forwarded-invalid");
+    let gateway = Gateway::start(driver, &trusting("https://api.example"));
+    let ask = |proto: &str, host: &str| {
+        let lines = format!("X-Forwarded-Proto: {proto}\r\nX-Forwarded-Host: {host}\r\n");
+        gateway.ask(&request("GET", "/crm/x", &lines, b""))
+    };
+    assert_eq!(ask("https", "old.example").head.one("location"), "https://api.example/crm/x");
+    assert_eq!(ask("http", "api.example").head.one("location"), "https://api.example/crm/x");
+    ask("https", "API.example:443").refused(421, "redirect-loop");
+    // Whom nobody trusts cannot say so.
+    let gateway = Gateway::start(driver, &with(&api, "redirect = \"https\""));
+    let answer =
+        gateway.ask(&request("GET", "/", "X-Forwarded-Proto: https\r\nX-Forwarded-Host: b\r\n", b""));
+    assert_eq!((answer.status, answer.head.one("location")), (308, "https://gw.example/"));
+    assert_eq!(api.count(), 0);
 }
 
 fn redirects(driver: &str) {

@@ -166,9 +166,7 @@ fn judge(
         return answer_before_routing(&|_| Err(reason));
     }
     if let Some(to) = &shard.door(connection.door).redirect {
-        return answer_before_routing(&|style| {
-            redirect(shard, to, &head, &request_id, style).ok_or(Reason::HostInvalid)
-        });
+        return answer_before_routing(&|style| redirect(shard, to, &head, &caller, &request_id, style));
     }
     if matches!(head.body, BodyLength::Fixed(length) if length > snapshot.callers.body_bytes) {
         return refuse_whole(Reason::BodyTooLarge, shard.trace(&stopwatch, None, None, &seen));
