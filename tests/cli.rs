@@ -250,6 +250,8 @@ fn explain_tells_which_rules_say_what() {
     assert!(!allowed.contains("acme"), "{allowed}");
     let other = explain(&[&["POST", "/crm/v3"], &callers[..]].concat());
     assert!(other.contains("proxy crm says deny, by default\n"), "{other}");
+    let unknown = explain(&[&["GET", "/crm/v2/x", "--source", "unknown"], &callers[..]].concat());
+    assert!(unknown.ends_with("\n200 forwarded: Forwarded\n"), "no rule is about addresses: {unknown}");
     let nobody = explain(&["GET", "/crm/v2/x"]);
     assert!(
         nobody.ends_with("credential  none\n\n401 credential-missing: A credential is required\n"),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use keyferry::{
     config::{self, Diagnostic, plan::Redirect},
-    types::Endpoint,
+    types::{Endpoint, TrustedHeader},
 };
 
 const BASE: &str = "[[target]]\nname = \"api\"\nurl = \"http://api.example\"\n";
@@ -21,7 +21,8 @@ fn sentences(lines: &str) -> Vec<String> {
 
 #[test]
 fn what_is_written_is_what_is_meant() {
-    let text = "[[listener]]\naddress = \"unix:a.sock\"\nmode = \"660\"\ntrusted_proxies = [\"10.0.0.0/8\", \"unix\"]\n\
+    let text = "[[listener]]\naddress = \"unix:a.sock\"\nmode = \"660\"\n\
+                trusted_proxies = [\"10.0.0.0/8\", \"unix\"]\ntrusted_header = \"forwarded\"\n\
                 proxy_protocol = { from = [\"::1\"] }\n[[listener]]\naddress = \"[::]:80\"\nredirect = \"https://a:8443\"\n\
                 [admin]\naddress = \"unix:/run/b.sock\"\n";
     let loaded =
@@ -32,6 +33,8 @@ fn what_is_written_is_what_is_meant() {
     assert_eq!(first.edge.mode, Some(0o660));
     assert!(first.edge.trusted_proxies.contains(None));
     assert!(first.edge.trusted_proxies.contains("10.1.2.3".parse().ok()));
+    let headers = [first, second].map(|listener| listener.edge.trusted_header);
+    assert_eq!(headers, [TrustedHeader::Forwarded, TrustedHeader::XForwardedFor]);
     assert!(!first.edge.proxy_protocol.as_ref().unwrap().contains(None));
     assert_eq!(second.edge.redirect, Some(Redirect::Origin("https://a:8443".into())));
     let admin = plan.admin.unwrap();
@@ -60,6 +63,14 @@ fn every_mistake_has_its_remedy() {
         (
             "trusted_proxies = [\"all\"]",
             r#"k.toml:3:20: error: listener.trusted_proxies = "all": not a network; write one such as "10.0.0.0/8", "2001:db8::/32" or "192.0.2.1", or "unix""#,
+        ),
+        (
+            "trusted_header = \"forwarded\"",
+            r#"k.toml:3:18: error: listener.trusted_header = "forwarded": nobody is named whose word would count; write trusted_proxies = ["10.0.0.0/8"] as well, or leave it out"#,
+        ),
+        (
+            "trusted_proxies = [\"10.0.0.0/8\"]\ntrusted_header = \"x-real-ip\"",
+            r#"k.toml:4:18: error: listener.trusted_header = "x-real-ip": not one of the words; write one of "x-forwarded-for", "forwarded""#,
         ),
         (
             "proxy_protocol = {}",

@@ -350,6 +350,7 @@ source = ["192.0.2.0/24"]
         assert(right, "reason = \"forwarded\""),
         assert(&right.replace("acme", "umbrella"), "status = 403, reason = \"rule\""),
         assert(&right.replace("192.0.2.9", "198.51.100.1"), "reason = \"rule\""),
+        assert(&right.replace("192.0.2.9", "unknown"), "reason = \"rule\""),
         assert("path = \"/crm/v2/x\"", "status = 401, reason = \"credential-missing\""),
         assert("path = \"/crmx\"", "reason = \"alias-unknown\""),
         assert("path = \"/crm/%2e%2e/../..\", credential = \"callers\"", "reason = \"path-invalid\""),

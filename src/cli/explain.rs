@@ -3,9 +3,10 @@
 //! Values of header fields go in and never come out again.
 
 use std::{
-    net::IpAddr,
+    net::{AddrParseError, IpAddr},
     path::Path,
     process::ExitCode,
+    str::FromStr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -38,15 +39,27 @@ pub(super) struct Asked {
     /// The proxy credential that the caller is taken to have; without it, the header fields decide
     #[arg(long, value_name = "NAME")]
     credential: Option<String>,
-    /// The address that the caller comes from
+    /// The address that the caller comes from, or "unknown"
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    source: IpAddr,
+    source: Source,
     /// The host that is asked for
     #[arg(long, value_name = "HOST", default_value = "localhost")]
     host: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Where a caller is; nobody knows if it is none.
+#[derive(Debug, Clone, Copy)]
+struct Source(Option<IpAddr>);
+
+impl FromStr for Source {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        if text == "unknown" { Ok(Self(None)) } else { text.parse().map(|address| Self(Some(address))) }
+    }
 }
 
 /// Loads the configuration and explains what it makes of the request.
@@ -72,7 +85,7 @@ pub(super) fn run(path: &Path, asked: &Asked) -> ExitCode {
         path: &asked.path,
         host: &asked.host,
         headers: &headers,
-        source: asked.source,
+        source: asked.source.0,
         credential: asked.credential.as_deref(),
         now: now(),
     };

@@ -23,6 +23,7 @@ fn door(listener: &Listener) -> Door {
         unix: matches!(listener.address, Endpoint::Unix(_)),
         proxy_protocol: edge.proxy_protocol.clone(),
         trusted_proxies: edge.trusted_proxies.clone(),
+        trusted_header: edge.trusted_header,
         redirect: edge.redirect.as_ref().map(redirect),
     }
 }

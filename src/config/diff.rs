@@ -177,5 +177,8 @@ mod tests {
         let before = plan("");
         let after = plan("[server]\nshards = 2\n[[listener]]\naddress = \"127.0.0.1:9\"\n");
         assert_eq!(difference(&before, &after).restart, ["server.shards", "listener"]);
+        let listener = "[[listener]]\naddress = \"127.0.0.1:9\"\ntrusted_proxies = [\"unix\"]\n";
+        let (before, after) = (plan(listener), plan(&format!("{listener}trusted_header = \"forwarded\"\n")));
+        assert_eq!(difference(&before, &after).restart, ["listener"]);
     }
 }

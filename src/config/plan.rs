@@ -94,7 +94,7 @@ pub struct CallerLimits {
     pub body_bytes: Option<u64>,
     /// `connections` of callers, in all; `None` is `"auto"`, derived from the limit on open files.
     pub connections: Option<usize>,
-    /// `connections_per_address`; `None` is `"none"`.
+    /// `connections_per_address`, not of trusted proxies; `None` is `"none"`.
     pub connections_per_address: Option<usize>,
 }
 

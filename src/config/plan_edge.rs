@@ -1,6 +1,6 @@
 //! What a listener does before requests are judged: whom it believes, and whether it only redirects.
 
-use crate::types::Peers;
+use crate::types::{Peers, TrustedHeader};
 
 /// Settings of one `[[listener]]` beside its address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Edge {
     pub proxy_protocol: Option<Peers>,
     /// `trusted_proxies`: whose word on the caller's address is taken.
     pub trusted_proxies: Peers,
+    /// `trusted_header`: the fields in which they say it.
+    pub trusted_header: TrustedHeader,
     /// `redirect`: every request is sent elsewhere.
     pub redirect: Option<Redirect>,
 }

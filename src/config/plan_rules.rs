@@ -93,7 +93,7 @@ pub struct AssertRequest {
     pub credential: Option<usize>,
     /// `headers`.
     pub headers: Vec<(String, Secret)>,
-    /// `source`.
+    /// `source`; `None` is `"unknown"`.
     pub source: Option<IpAddr>,
     /// `host`.
     pub host: Option<String>,

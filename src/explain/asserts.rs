@@ -1,7 +1,5 @@
 //! `[[assert]]`: whether requests end as the operator says they have to.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use super::{Question, explain};
 use crate::{
     config::{
@@ -12,9 +10,8 @@ use crate::{
     types::Reason,
 };
 
-/// What is asked for, and from where, unless the assert says so.
+/// What is asked for unless the assert says so.
 const HOST: &str = "localhost";
-const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// An error for each assert that does not hold in a snapshot of its plan. One about a proxy that is out of service
 /// for another reason is broken with it.
@@ -35,7 +32,7 @@ fn failure(assert: &Assert, plan: &Plan, snapshot: &Snapshot) -> Option<Diagnost
         path: &request.path,
         host: request.host.as_deref().unwrap_or(HOST),
         headers: &headers,
-        source: request.source.unwrap_or(SOURCE),
+        source: request.source,
         credential: credential.map(|credential| credential.name.as_str()),
         now: 0,
     };

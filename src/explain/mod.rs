@@ -35,8 +35,8 @@ pub struct Question<'q> {
     pub host: &'q str,
     /// Its other header fields.
     pub headers: &'q [(&'q str, &'q [u8])],
-    /// Where it comes from.
-    pub source: IpAddr,
+    /// Where it comes from; nobody knows if it is none.
+    pub source: Option<IpAddr>,
     /// The proxy credential that is taken for granted; without it, what the header fields say counts.
     pub credential: Option<&'q str>,
     /// The time, in milliseconds since the Unix epoch.
@@ -94,7 +94,7 @@ fn ask(snapshot: &Snapshot, question: &Question<'_>, record: &mut Record) -> Res
     let mut path = vec![0; HEAD_BYTES_MAX];
     let means = Means {
         now: Now(question.now),
-        source: Some(question.source),
+        source: question.source,
         certificate: None,
         path: &mut path,
         rules: &mut RuleMemory::default(),

@@ -26,7 +26,7 @@ pub type PathScratch = [u8];
 pub struct Means<'b, W> {
     /// The time.
     pub now: Now,
-    /// The caller's address, if it has one.
+    /// The caller's address, if it is known.
     pub source: Option<IpAddr>,
     /// The certificate that the caller showed, if it did.
     pub certificate: Option<&'b ClientCertificate>,

@@ -1,10 +1,12 @@
 //! The PROXY protocol, versions 1 and 2: what a load balancer says of its caller in front of the caller's bytes.
 //!
 //! It knows neither sockets nor who may say so; `shard/front` asks for it. Strict: a header that is not exactly what
-//! the specification describes is an error, and what could still become one is not yet an answer.
+//! the specification describes is an error, and what could still become one is not yet an answer. Of what version 2
+//! adds to the addresses only the checksum means anything here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::crc32c::crc32c;
 use crate::limits::{PROXY_V1_BYTES_MAX, PROXY_V2_BYTES_MAX};
 
 /// How version 2 begins (§2.2).
@@ -12,6 +14,8 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, command, family and length.
 const FIXED_BYTES: usize = 16;
 const V1_START: &[u8] = b"PROXY ";
+/// The type of an addition that is a CRC32C of the header.
+const CHECKSUM: u8 = 0x03;
 
 /// A header that is there whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +93,7 @@ fn is_port(word: &str) -> bool {
     plain && word.bytes().all(|byte| byte.is_ascii_digit()) && word.parse::<u16>().is_ok()
 }
 
-/// Signature, version and command, family and transport, length, addresses, then what is skipped (§2.2).
+/// Signature, version and command, family and transport, length, addresses, then what is added to them (§2.2).
 fn version_2(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     if !agrees(bytes, &SIGNATURE) {
         return Err(Malformed);
@@ -102,8 +106,9 @@ fn version_2(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     }
     // Judged before it is whole, so that what is wrong is not waited for.
     let wanted = match (command, family) {
-        (0x20, _) => Addresses::None, // LOCAL: the family is to be ignored
-        (0x21, 0x00 | 0x31 | 0x32) => Addresses::None,
+        (0x20, _) => Addresses::None,    // LOCAL: the family is to be ignored
+        (0x21, 0x00) => Addresses::None, // and so is whatever follows one that is not specified
+        (0x21, 0x31 | 0x32) => Addresses::Unix,
         (0x21, 0x11) => Addresses::V4,
         (0x21, 0x21) => Addresses::V6,
         _ => return Err(Malformed),
@@ -111,13 +116,36 @@ fn version_2(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     if length < wanted.bytes() {
         return Err(Malformed);
     }
-    let Some(content) = rest.get(..length) else { return Ok(None) };
+    let end = FIXED_BYTES + length;
+    let (Some(header), Some(content)) = (bytes.get(..end), rest.get(..length)) else { return Ok(None) };
     let source = match wanted {
-        Addresses::None => None,
+        Addresses::None | Addresses::Unix => None,
         Addresses::V4 => content.first_chunk::<4>().map(|address| IpAddr::from(*address)),
         Addresses::V6 => content.first_chunk::<16>().map(|address| IpAddr::from(*address)),
     };
-    Ok(Some(Header { bytes: FIXED_BYTES + length, source }))
+    if wanted.bytes() > 0 {
+        check_additions(header, FIXED_BYTES + wanted.bytes())?;
+    }
+    Ok(Some(Header { bytes: end, source }))
+}
+
+/// What is added to the addresses, each with a type and a length: the last one ends with the header, and a checksum of
+/// the header is right (§2.2.3).
+fn check_additions(header: &[u8], from: usize) -> Result<(), Malformed> {
+    let mut at = from;
+    while at < header.len() {
+        let fixed = header.get(at..).and_then(|rest| rest.first_chunk::<3>());
+        let &[kind, high, low] = fixed.ok_or(Malformed)?;
+        let (before, rest) = header.split_at_checked(at + 3).ok_or(Malformed)?;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let (value, behind) = rest.split_at_checked(length).ok_or(Malformed)?;
+        // It is made with zeros in its own place.
+        if kind == CHECKSUM && *value != crc32c(&[before, &[0; 4], behind]).to_be_bytes() {
+            return Err(Malformed);
+        }
+        at += 3 + length;
+    }
+    Ok(())
 }
 
 /// What addresses a header of version 2 has.
@@ -126,15 +154,17 @@ enum Addresses {
     None,
     V4,
     V6,
+    Unix,
 }
 
 impl Addresses {
-    /// Two addresses and two ports.
+    /// Two addresses and, but for those of Unix sockets, two ports.
     const fn bytes(self) -> usize {
         match self {
             Self::None => 0,
             Self::V4 => 12,
             Self::V6 => 36,
+            Self::Unix => 216,
         }
     }
 }

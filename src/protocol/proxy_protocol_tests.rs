@@ -12,11 +12,22 @@ fn v4_content() -> Vec<u8> {
     [&[192, 0, 2, 1], &[192, 0, 2, 2], &[0xc8, 0x22][..], &[0x01, 0xbb]].concat()
 }
 
+/// A header with a checksum in it, of which some bits are turned.
+fn summed(turned: u32) -> Vec<u8> {
+    // Of this header with zeros in its place, as another program has it.
+    let sum = 0x6c16_f95d_u32 ^ turned;
+    let content = [&v4_content()[..], &[4, 0, 1, 9, 3, 0, 4], &sum.to_be_bytes(), &[0xe0, 0, 1, 7]].concat();
+    v2(0x21, 0x11, &content)
+}
+
 /// What is right, and the address in it.
 fn right() -> Vec<(Vec<u8>, Option<&'static str>)> {
     let v6 = [&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7][..], &[0; 20]].concat();
     let tlv = [&v4_content()[..], &[0x04, 0, 3, 1, 2, 3], &[0xe0, 0, 0]].concat();
-    let longest = [&v4_content()[..], &[0; PROXY_V2_BYTES_MAX - FIXED_BYTES - 12]].concat();
+    let room = PROXY_V2_BYTES_MAX - FIXED_BYTES - 12 - 3;
+    let [high, low] = u16::try_from(room).unwrap().to_be_bytes();
+    let longest = [&v4_content()[..], &[4, high, low], &vec![0; room]].concat();
+    let unix = [&[b'/'; 216][..], &[4, 0, 0]].concat();
     let all = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
     vec![
         (b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n".to_vec(), Some("255.255.255.255")),
@@ -30,9 +41,13 @@ fn right() -> Vec<(Vec<u8>, Option<&'static str>)> {
         (v2(0x21, 0x11, &longest), Some("192.0.2.1")),
         (v2(0x21, 0x21, &v6), Some("2001:db8::7")),
         (v2(0x21, 0x31, &[b'/'; 216]), None),
+        (v2(0x21, 0x32, &unix), None),
+        (summed(0), Some("192.0.2.1")),
         (v2(0x21, 0x00, b""), None),
+        (v2(0x21, 0x00, b"anything"), None),
         (v2(0x20, 0x00, b""), None),
         (v2(0x20, 0x11, &v4_content()), None),
+        (v2(0x20, 0x11, b"anything"), None),
     ]
 }
 
@@ -95,10 +110,18 @@ fn what_is_no_header_is_said_at_once() {
         (0x21, 0x01, Vec::new()),
         (0x21, 0x11, vec![0; 11]),
         (0x21, 0x21, vec![0; 35]),
+        (0x21, 0x31, vec![b'/'; 215]),
+        (0x21, 0x32, Vec::new()),
+        (0x21, 0x11, [&v4_content()[..], &[4]].concat()),
+        (0x21, 0x11, [&v4_content()[..], &[4, 0]].concat()),
+        (0x21, 0x11, [&v4_content()[..], &[4, 0, 2, 0]].concat()),
+        (0x21, 0x11, [&v4_content()[..], &[3, 0, 3, 1, 2, 3]].concat()),
+        (0x21, 0x11, [&v4_content()[..], &[3, 0, 0]].concat()),
         (0x21, 0x11, vec![0; PROXY_V2_BYTES_MAX - FIXED_BYTES + 1]),
     ] {
         wrong.push(v2(command, family, &content));
     }
+    wrong.extend([summed(1), summed(1 << 31), summed(0xff00)]);
     for bytes in wrong {
         assert_eq!(parse(&bytes), Err(Malformed), "{}", bytes.escape_ascii());
     }
@@ -118,7 +141,7 @@ fn garbage_has_no_header() {
         let length = usize::from(next());
         let mut bytes: Vec<u8> = (0..length).map(|_| next()).collect();
         if round % 2 == 0 {
-            let (sample, _) = &right()[round % 14];
+            let (sample, _) = &right()[round % right().len()];
             bytes = sample.clone();
             let at = usize::from(next()) % bytes.len();
             bytes[at] = next();

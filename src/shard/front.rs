@@ -2,7 +2,8 @@
 //!
 //! Called by `listener` for each accepted connection. A peer that has to send a header has the time of a head for it;
 //! what follows the header in the same segment, a request or a TLS handshake, stays in `inbound`. A caller is counted
-//! before its handshake, which costs more than anything else that it can ask for.
+//! before its handshake, which costs more than anything else that it can ask for. Proxies carry many callers, and are
+//! not counted.
 
 use std::{net::IpAddr, rc::Rc};
 
@@ -20,17 +21,19 @@ pub(super) fn begin(connection: Connection) {
     let address = connection.address.ip();
     let shard = Rc::clone(&connection.shard);
     match &shard.door(connection.door).proxy_protocol {
-        None => serve(connection),
+        None => serve(connection, address),
         Some(senders) if senders.contains(address) => spawn(introduce(connection)),
         // Never believed, and never taken for a caller of its own either.
         Some(_) => close(&connection, Reason::ProxySenderUnknown),
     }
 }
 
-/// Serves a connection whose address is known, unless that has too many.
-fn serve(mut connection: Connection) {
-    let address = connection.address.ip();
-    if !connection.presence.count(address) {
+/// Serves a connection, unless its caller's address is known and has too many.
+fn serve(mut connection: Connection, caller: Option<IpAddr>) {
+    let proxies = &connection.shard.door(connection.door).trusted_proxies;
+    let counted = caller.filter(|caller| !proxies.contains(Some(*caller)));
+    if !connection.presence.count(counted) {
+        let address = connection.address.ip();
         let Connection { deadline, shard, stream, door, .. } = connection;
         drop(deadline); // before the descriptor is anybody else's
         return listener::turn_away(&shard, stream, address, door, Reason::AddressCrowded);
@@ -54,7 +57,9 @@ async fn introduce(mut connection: Connection) {
             if let Some(address) = named {
                 connection.set_address(address);
             }
-            serve(connection);
+            // Where the header names nobody, the address is that of who sent it.
+            let caller = named.and_then(|_| connection.address.ip());
+            serve(connection, caller);
         }
         Err(Some(reason)) => close(&connection, reason),
         Err(None) => {}

@@ -88,6 +88,8 @@ pub(super) struct Seen<'a> {
     pub(super) time_millis: i64,
     pub(super) request_id: &'a RequestId,
     pub(super) source: Option<IpAddr>,
+    /// Whether the proxy in front does not tell where the caller is.
+    pub(super) hidden: bool,
     /// The head, if it could be read.
     pub(super) head: Option<&'a RequestHead<'a>>,
     pub(super) generation: u64,
@@ -113,7 +115,7 @@ impl Log {
         entry.time_millis = seen.time_millis;
         entry.request_id = *seen.request_id;
         entry.source = seen.source;
-        entry.unix = seen.source.is_none();
+        entry.unix = seen.source.is_none() && !seen.hidden;
         entry.generation = seen.generation;
         entry.shard = self.shard;
         entry.method = seen.head.map(|head| word(head.method));
@@ -157,7 +159,8 @@ impl Shard {
         request_id: &RequestId,
     ) -> Trace {
         let time_millis = self.clock.wall_millis();
-        let seen = Seen { time_millis, request_id, source, head: None, generation: snapshot.generation };
+        let generation = snapshot.generation;
+        let seen = Seen { time_millis, request_id, source, hidden: false, head: None, generation };
         Trace { began: Some(self.clock.nanos()), line: self.begin_line(&seen), ..Trace::headless() }
     }
 
@@ -213,7 +216,7 @@ impl Shard {
         let line = self.log.is_some().then(|| {
             let generation = self.with_snapshot(|snapshot| snapshot.generation);
             let time_millis = self.clock.wall_millis();
-            self.begin_line(&Seen { time_millis, request_id, source, head: None, generation })
+            self.begin_line(&Seen { time_millis, request_id, source, hidden: false, head: None, generation })
         });
         let mut trace = Trace { line: line.flatten(), ..Trace::headless() };
         self.record(&mut trace, reason);

@@ -356,7 +356,7 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    /// Counts it under its address as well; says whether it may stay. Callers over Unix sockets have none.
+    /// Counts it under its caller's address as well, if that is known; says whether it may stay.
     pub(super) fn count(&mut self, address: Option<IpAddr>) -> bool {
         let (Some(counts), Some(address)) = (&self.shard.address_counts, address) else { return true };
         self.counted = counts.enter(address);

@@ -3,7 +3,7 @@
 //! They count from the start on and stay as they are: a listener's number is its position in the configuration that
 //! the process started with. How a listener speaks TLS is in the snapshot, because certificates change.
 
-use crate::types::Peers;
+use crate::types::{Peers, TrustedHeader};
 
 /// What one listener does before requests are judged.
 #[derive(Debug, Clone, Default)]
@@ -14,14 +14,21 @@ pub struct Door {
     pub proxy_protocol: Option<Peers>,
     /// Whose word on the caller's address is taken.
     pub trusted_proxies: Peers,
+    /// The fields in which they say it.
+    pub trusted_header: TrustedHeader,
     /// Where every request is sent instead of being judged.
     pub redirect: Option<RedirectTo>,
 }
 
 impl Door {
     /// A listener that believes nobody anything.
-    pub const PLAIN: Self =
-        Self { unix: false, proxy_protocol: None, trusted_proxies: Peers::NOBODY, redirect: None };
+    pub const PLAIN: Self = Self {
+        unix: false,
+        proxy_protocol: None,
+        trusted_proxies: Peers::NOBODY,
+        trusted_header: TrustedHeader::XForwardedFor,
+        redirect: None,
+    };
 }
 
 /// Where a listener sends every request.

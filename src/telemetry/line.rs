@@ -21,7 +21,7 @@ struct Line<'a> {
     reason: &'static str,
     credential: Option<&'a str>,
     consumer: Option<&'a str>,
-    source: Option<Source>,
+    source: Source,
     duration_us: u64,
     auth_us: Option<f64>,
     generation: u64,
@@ -51,7 +51,10 @@ pub(super) fn write(entry: &Entry, names: &[SeriesName], out: &mut Vec<u8>) {
         reason: entry.reason.word(),
         credential: name.and_then(|name| name.credential.name()),
         consumer: name.and_then(|name| name.consumer.as_deref()),
-        source: entry.source.map(Source::Address).or(entry.unix.then_some(Source::Word("unix"))),
+        source: match entry.source {
+            Some(address) => Source::Address(address),
+            None => Source::Word(if entry.unix { "unix" } else { "unknown" }),
+        },
         duration_us: entry.duration_nanos / 1_000,
         auth_us: entry.authentication_nanos.map(|nanos| nanos as f64 / 1_000.0),
         generation: entry.generation,
@@ -118,10 +121,10 @@ mod tests {
         let mut out = Vec::new();
         write(&entry, &SeriesName::first(), &mut out);
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        for null in ["method", "proxy", "path", "credential", "consumer", "source", "auth_us"] {
+        for null in ["method", "proxy", "path", "credential", "consumer", "auth_us"] {
             assert!(line[null].is_null() && line.get(null).is_some(), "{null}: {line}");
         }
-        assert_eq!(line["reason"], "head-timeout");
+        assert_eq!((&line["reason"], &line["source"]), (&"head-timeout".into(), &"unknown".into()));
     }
 
     #[test]

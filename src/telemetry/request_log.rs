@@ -33,9 +33,9 @@ pub struct Entry {
     pub reason: Reason,
     /// What it was counted under.
     pub series: SeriesId,
-    /// The caller's address, if it has one.
+    /// The caller's address, if it is known.
     pub source: Option<IpAddr>,
-    /// Whether it has none because it came over a Unix socket.
+    /// Whether it is unknown because the caller came over a Unix socket.
     pub unix: bool,
     /// Nanoseconds from the end of its head to the end of its answer.
     pub duration_nanos: u64,

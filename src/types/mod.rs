@@ -14,6 +14,7 @@ mod reason;
 mod rule;
 mod secret;
 mod series;
+mod trusted_header;
 
 pub use cidr::{Cidr, CidrError};
 pub use client_name::{ClientName, SubjectText};
@@ -26,3 +27,4 @@ pub use reason::{Fault, Reason};
 pub use rule::{Effect, Presence, RuleScope};
 pub use secret::Secret;
 pub use series::{Label, SeriesId, SeriesName};
+pub use trusted_header::TrustedHeader;

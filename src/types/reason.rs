@@ -62,6 +62,8 @@ reasons! {
     FieldInvalid = 400 Caller "field-invalid" "A header field is malformed";
     /// `Host` is missing, repeated or invalid (RFC 9112 §3.2).
     HostInvalid = 400 Caller "host-invalid" "The Host header field is missing, repeated or invalid";
+    /// A trusted proxy wrote something unreadable where the caller's address has to be (RFC 7239 §6).
+    ForwardedInvalid = 400 Caller "forwarded-invalid" "What the proxy in front says of the caller cannot be read";
     /// The length of the body is not beyond doubt (RFC 9112 §6.1 to §6.3).
     FramingInvalid = 400 Caller "framing-invalid" "The length of the message body is ambiguous";
     /// A chunk, or what follows the last one, is malformed (RFC 9112 §7.1).
@@ -104,6 +106,9 @@ reasons! {
     TargetTooLong = 414 Caller "target-too-long" "The request target is too long";
     /// An expectation other than 100-continue (RFC 9110 §10.1.1).
     ExpectationUnknown = 417 Caller "expectation-unknown" "The expectation cannot be met";
+    /// A listener that only redirects to https got, by the word of a trusted proxy, what came by https already: it
+    /// would come back for ever (RFC 9110 §15.5.20).
+    RedirectLoop = 421 Gateway "redirect-loop" "Nothing but redirects to https is served here";
     /// The head is larger than the configured bound, or has too many fields (RFC 6585 §5).
     HeadTooLarge = 431 Caller "head-too-large" "The request header is too large";
     /// The caller went away before the exchange was over.

@@ -179,7 +179,7 @@ fn the_scheme_is_that_of_the_caller(driver: &str) {
     for (lines, scheme) in [
         ("", "https"),
         ("X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n", "http"),
-        ("Forwarded: for=192.0.2.7;proto=https\r\n", "https"),
+        ("Forwarded: for=192.0.2.7;proto=http\r\n", "https"),
     ] {
         let mut caller = secure(gateway.address());
         caller.send(&request("GET", "/crm/x", lines, b""));

@@ -66,7 +66,7 @@ fn callers_are_served(driver: &str) {
     }
     let api = Api::plain();
     let config = Config {
-        proxy: "[[proxy.rule]]\neffect = \"deny\"\nsource = [\"0.0.0.0/0\", \"::/0\"]".into(),
+        proxy: "[[proxy.rule]]\neffect = \"deny\"\npath = \"^/denied\"\nsource = [\"192.0.2.0/24\"]".into(),
         more: "[access_log]\npath = \"access.jsonl\"".into(),
         ..on_unix(&api)
     };
@@ -91,6 +91,8 @@ fn callers_are_served(driver: &str) {
         fs::read_to_string(gateway.file("access.jsonl"))
             .is_ok_and(|text| text.contains("\"source\":\"unix\""))
     });
+    let denied = ask(&path, &request("GET", "/crm/denied", "Connection: close\r\n", b""));
+    assert!(denied.starts_with("HTTP/1.1 403 "), "it could come from anywhere: {denied}");
     let trusting = Config { listener: "trusted_proxies = [\"unix\"]".into(), ..on_unix(&api) };
     let gateway = Gateway::start(driver, &trusting);
     let named = request("GET", "/crm/x", "X-Forwarded-For: 192.0.2.7\r\nConnection: close\r\n", b"");

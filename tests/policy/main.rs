@@ -121,8 +121,7 @@ fn decide(
     let head = request.head();
     let mut table = FieldTable::new();
     let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).unwrap();
-    let source: IpAddr = request.source.parse().unwrap();
-    let means =
-        Means { now: Now(0), source: Some(source), certificate: None, path: &mut [0; 256], rules, watch };
+    let source: Option<IpAddr> = request.source.map(|address| address.parse().unwrap());
+    let means = Means { now: Now(0), source, certificate: None, path: &mut [0; 256], rules, watch };
     decide_as(snapshot, &head, request.credential as u32, means).map(drop).map_err(|denial| denial.reason)
 }

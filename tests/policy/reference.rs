@@ -10,8 +10,15 @@ const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "DELETE", "PURGE"];
 const SCOPES: [&str; 3] = ["s0", "s1", "s2"];
 const NETWORKS: [&str; 6] =
     ["10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32", "10.1.2.3", "0.0.0.0/0", "::ffff:192.0.2.0/120"];
-const SOURCES: [&str; 6] =
-    ["10.1.2.3", "10.2.0.1", "2001:db8::1", "192.0.2.7", "::ffff:10.1.2.3", "2001:db9::1"];
+const SOURCES: [Option<&str>; 7] = [
+    Some("10.1.2.3"),
+    Some("10.2.0.1"),
+    Some("2001:db8::1"),
+    Some("192.0.2.7"),
+    Some("::ffff:10.1.2.3"),
+    Some("2001:db9::1"),
+    None,
+];
 /// What the consumers of the two credentials hold.
 const HELD: [&[&str]; 2] = [&["s0", "s1"], &[]];
 
@@ -48,7 +55,8 @@ struct Pair {
 
 pub struct Request {
     pub credential: usize,
-    pub source: &'static str,
+    /// None is a caller whose address is unknown.
+    pub source: Option<&'static str>,
     method: &'static str,
     path: String,
     query: Option<String>,
@@ -182,8 +190,15 @@ impl Rule {
             && self.path.as_ref().is_none_or(|check| check.regex.is_match(path.as_bytes()) == check.exists)
             && self.headers.iter().all(|check| check.holds(&headers))
             && self.query.iter().all(|check| check.holds(&query))
-            && (self.source.is_empty() || self.source.iter().any(|network| lies_in(request.source, network)))
+            && (self.source.is_empty() || self.comes_from_there(request.source))
             && self.scopes.iter().all(|scope| HELD[request.credential].contains(scope))
+    }
+
+    fn comes_from_there(&self, source: Option<&str>) -> bool {
+        match source {
+            Some(address) => self.source.iter().any(|network| lies_in(address, network)),
+            None => !self.allow,
+        }
     }
 
     fn to_toml(&self, name: &str) -> String {

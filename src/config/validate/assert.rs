@@ -1,6 +1,6 @@
 //! `[[assert]]`: requests whose outcome an operator states, to be checked before anything is served.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     super::{
@@ -16,6 +16,9 @@ use crate::{
     limits,
     types::{Reason, Secret},
 };
+
+/// Where a request comes from unless its assert says so.
+const SOURCE_DEFAULT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Reads every assert.
 pub(super) fn asserts(
@@ -58,7 +61,8 @@ fn request_of(
     let path = path.and_then(|value| value.convert(report, path_of));
     let credential = table.take("credential").and_then(|value| credential(&value, credentials, report));
     let headers = table.take_secret("headers").map(|value| headers(&value, report)).unwrap_or_default();
-    let source = table.take("source").and_then(|value| value.convert(report, address));
+    let source = table.take("source").and_then(|value| value.convert(report, source));
+    let source = source.unwrap_or(Some(SOURCE_DEFAULT));
     let host = table.take("host").and_then(|value| value.convert(report, host));
     table.finish(report);
     Some(AssertRequest { method: method?, path: path?, credential, headers, source, host })
@@ -109,8 +113,12 @@ fn field_value(text: &str) -> Result<Secret, Problem> {
     Ok(Secret::from(text))
 }
 
-fn address(text: &str) -> Result<IpAddr, Problem> {
-    text.parse().map_err(|_| Problem::new("not an address", r#"write one such as "192.0.2.1""#))
+fn source(text: &str) -> Result<Option<IpAddr>, Problem> {
+    if text == "unknown" {
+        return Ok(None);
+    }
+    let help = r#"write one such as "192.0.2.1", or "unknown""#;
+    text.parse().map(Some).map_err(|_| Problem::new("not an address", help))
 }
 
 fn host(text: &str) -> Result<String, Problem> {

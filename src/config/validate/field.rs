@@ -79,6 +79,22 @@ pub(super) fn count_or_auto(
     count_of(&found, bounds, report)
 }
 
+/// A number between two bounds, or `"none"`, which is the default.
+pub(super) fn count_or_none(
+    table: &mut Table<'_>,
+    key: &'static str,
+    (least, most): (usize, usize),
+    report: &mut Report,
+) -> Option<usize> {
+    let found = table.take(key)?;
+    if found.inner().as_str() == Some("none") {
+        return None;
+    }
+    let help = format!(r#"write a number from {least} to {most}, or "none""#);
+    let read = value::integer(found.inner()).and_then(|number| value::within(number, least, most).ok());
+    found.accept(read.ok_or_else(|| Problem::new("not a number in range", help)), report)
+}
+
 /// A number of bytes between two bounds.
 pub(super) fn size(
     table: &mut Table<'_>,

@@ -6,13 +6,12 @@ use super::{
         plan::{Edge, Redirect},
         raw::{Source, Table, Value},
         report::{Problem, Report},
-        value,
     },
-    host, rule,
+    field, host, rule,
 };
 use crate::{
     limits::LISTENER_PEERS_MAX,
-    types::{Endpoint, Peers},
+    types::{Endpoint, Peers, TrustedHeader},
 };
 
 const PEERS_HELP: &str =
@@ -36,10 +35,12 @@ pub(super) fn edge(
     is_tls: bool,
     report: &mut Report,
 ) -> Edge {
+    let trusted = table.take("trusted_proxies").map(|value| peers(&value, report));
     Edge {
         mode: mode(table, address, report),
         proxy_protocol: table.take("proxy_protocol").and_then(|value| proxy_protocol(&value, report)),
-        trusted_proxies: table.take("trusted_proxies").map(|value| peers(&value, report)).unwrap_or_default(),
+        trusted_header: trusted_header(table, trusted.is_some(), report),
+        trusted_proxies: trusted.unwrap_or_default(),
         redirect: table.take("redirect").and_then(|value| {
             if is_tls {
                 value.error(
@@ -69,20 +70,14 @@ pub(super) fn mode(table: &mut Table<'_>, address: Option<&Endpoint>, report: &m
     })
 }
 
-/// A number between two bounds, or `"none"`, which is the default.
-pub(super) fn count_or_none(
-    table: &mut Table<'_>,
-    key: &'static str,
-    (least, most): (usize, usize),
-    report: &mut Report,
-) -> Option<usize> {
-    let found = table.take(key)?;
-    if found.inner().as_str() == Some("none") {
-        return None;
+fn trusted_header(table: &mut Table<'_>, is_trusting: bool, report: &mut Report) -> TrustedHeader {
+    let Some(value) = table.take("trusted_header") else { return TrustedHeader::default() };
+    if !is_trusting {
+        let help = r#"write trusted_proxies = ["10.0.0.0/8"] as well, or leave it out"#;
+        value.error(Problem::new("nobody is named whose word would count", help), report);
     }
-    let help = format!(r#"write a number from {least} to {most}, or "none""#);
-    let read = value::integer(found.inner()).and_then(|number| value::within(number, least, most).ok());
-    found.accept(read.ok_or_else(|| Problem::new("not a number in range", help)), report)
+    let words = [("x-forwarded-for", TrustedHeader::XForwardedFor), ("forwarded", TrustedHeader::Forwarded)];
+    field::choice(&value, &words, report).unwrap_or_default()
 }
 
 fn proxy_protocol(value: &Value<'_>, report: &mut Report) -> Option<Peers> {

@@ -173,7 +173,7 @@ fn limits_of(table: Option<Table<'_>>, report: &mut Report) -> CallerLimits {
         ),
         body_bytes: body_bytes(&mut table, report),
         connections: field::count_or_auto(&mut table, "connections", (1, CONNECTIONS_MAX), report),
-        connections_per_address: listener::count_or_none(
+        connections_per_address: field::count_or_none(
             &mut table,
             "connections_per_address",
             (1, CONNECTIONS_MAX),

@@ -18,6 +18,7 @@ use crate::{
 pub(super) struct Facts<'f> {
     pub head: &'f RequestHead<'f>,
     pub path: &'f [u8],
+    /// Unknown if it is none.
     pub source: Option<IpAddr>,
     pub scopes: &'f ScopeBits,
 }
@@ -88,8 +89,7 @@ impl<W: Watch> Look<'_, W> {
     fn holds(&mut self, rule: &Rule) -> Option<bool> {
         let Facts { head, source, scopes, .. } = self.facts;
         let fits = rule.methods.contains(head.method, head.method_bytes)
-            && (rule.source.is_empty()
-                || source.is_some_and(|source| rule.source.iter().any(|network| network.contains(source))))
+            && (rule.source.is_empty() || lies_in(*source, rule))
             && rule.scopes.iter().all(|bit| scopes.holds(*bit));
         if !fits {
             return Some(false);
@@ -107,6 +107,15 @@ impl<W: Watch> Look<'_, W> {
             }
         }
         Some(true)
+    }
+}
+
+/// Whether a caller comes from where a rule says. One whose address nobody knows could be anywhere: it is denied what
+/// any address is denied, and allowed nothing for its address.
+fn lies_in(source: Option<IpAddr>, rule: &Rule) -> bool {
+    match source {
+        Some(source) => rule.source.iter().any(|network| network.contains(source)),
+        None => rule.effect == Effect::Deny,
     }
 }
 

@@ -1,102 +1,126 @@
-//! What proxies in front say of a caller: `Forwarded` (RFC 7239), or `X-Forwarded-For` and its kin.
+//! What proxies in front say of a caller: in `X-Forwarded-For` and its kin, or in `Forwarded` (RFC 7239).
 //!
 //! It does not know whom to trust: that is asked for each address. Only what a trusted proxy wrote is returned: lists
-//! are read from the right, where the nearest proxy writes, up to the first address that is not a trusted proxy's. What
-//! cannot be read ends that walk at the last good address.
+//! are read from the right, where the nearest proxy writes, up to the first address that is not a trusted proxy's.
+//! What stands there is the caller, or nobody is: where it cannot be read, the address of the proxy does not stand in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Fields, Kind, elements, head::trim, valid_host};
+use super::{Class, Fields, Kind, elements, head::trim, is, valid_host};
+use crate::types::{Reason, TrustedHeader};
 
 /// What trusted proxies say of a caller.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Said<'b> {
     /// Where it is.
-    pub address: Option<IpAddr>,
+    pub node: Node,
     /// The scheme that it used: `http` or `https`.
     pub scheme: Option<&'static [u8]>,
     /// The host that it asked for.
     pub host: Option<&'b [u8]>,
 }
 
-/// Reads what the peer, which is trusted, says.
-pub fn said<'b>(fields: &Fields<'b>, is_trusted: impl Fn(IpAddr) -> bool) -> Said<'b> {
-    if fields.count(Kind::Forwarded) > 0 {
-        return forwarded(fields, is_trusted);
+/// Where a caller is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Node {
+    /// They say nothing of it: their caller is themselves.
+    #[default]
+    Unsaid,
+    /// At this address.
+    Address(IpAddr),
+    /// They do not tell: `unknown`, or a name that means something to them alone (RFC 7239 §6.2, §6.3).
+    Hidden,
+}
+
+/// Reads what the peer, which is trusted, says in the fields that are believed.
+pub fn said<'b>(
+    header: TrustedHeader,
+    fields: &Fields<'b>,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> Result<Said<'b>, Reason> {
+    let said = match header {
+        TrustedHeader::XForwardedFor => x_forwarded(fields, is_trusted),
+        TrustedHeader::Forwarded => forwarded(fields, is_trusted),
+    };
+    said.ok_or(Reason::ForwardedInvalid)
+}
+
+/// The walk from the right, made from the left: what is found so far is what a walk that came here would find.
+struct Walk<'b, F> {
+    /// Some hop, if there is one; nothing inside if it cannot be read.
+    found: Option<Option<Said<'b>>>,
+    is_trusted: F,
+}
+
+impl<'b, F: Fn(IpAddr) -> bool> Walk<'b, F> {
+    fn new(is_trusted: F) -> Self {
+        Self { found: None, is_trusted }
     }
-    let mut walk = Walk { found: None, is_trusted };
+
+    fn step(&mut self, hop: Option<Said<'b>>) {
+        let goes_on =
+            hop.is_some_and(|hop| matches!(hop.node, Node::Address(address) if (self.is_trusted)(address)));
+        if self.found.is_none() || !goes_on {
+            self.found = Some(hop);
+        }
+    }
+
+    /// None if what stands in the place of the caller cannot be read.
+    fn end(self) -> Option<Said<'b>> {
+        self.found.unwrap_or_else(|| Some(Said::default()))
+    }
+}
+
+fn x_forwarded<'b>(fields: &Fields<'b>, is_trusted: impl Fn(IpAddr) -> bool) -> Option<Said<'b>> {
+    let mut walk = Walk::new(is_trusted);
     for field in fields.by_name(b"x-forwarded-for") {
         for element in elements(field.value) {
-            walk.step(address(element), Said::default());
+            walk.step(node(element).map(|node| Said { node, ..Said::default() }));
         }
     }
     let only = |name| {
         let mut of_name = fields.by_name(name);
         of_name.next().filter(|_| of_name.next().is_none()).map(|field| field.value)
     };
-    Said {
-        address: walk.found.and_then(|found| found.address),
-        scheme: only(&b"x-forwarded-proto"[..]).and_then(scheme),
-        host: only(&b"x-forwarded-host"[..]).filter(|host| valid_host(host)),
-    }
-}
-
-/// The walk from the right, made from the left: what is found so far is what a walk that came here would find.
-struct Walk<'b, F> {
-    found: Option<Said<'b>>,
-    is_trusted: F,
-}
-
-impl<'b, F: Fn(IpAddr) -> bool> Walk<'b, F> {
-    fn step(&mut self, address: Option<IpAddr>, said: Said<'b>) {
-        match address {
-            None => self.found = None,
-            Some(address) if self.found.is_none() || !(self.is_trusted)(address) => {
-                self.found = Some(Said { address: Some(address), ..said });
-            }
-            Some(_) => {}
-        }
-    }
+    let scheme = only(&b"x-forwarded-proto"[..]).and_then(scheme);
+    let host = only(&b"x-forwarded-host"[..]).filter(|host| valid_host(host));
+    walk.end().map(|said| Said { scheme, host, ..said })
 }
 
 /// RFC 7239 §4.
-fn forwarded<'b>(fields: &Fields<'b>, is_trusted: impl Fn(IpAddr) -> bool) -> Said<'b> {
-    let mut walk = Walk { found: None, is_trusted };
+fn forwarded<'b>(fields: &Fields<'b>, is_trusted: impl Fn(IpAddr) -> bool) -> Option<Said<'b>> {
+    let mut walk = Walk::new(is_trusted);
     for field in fields.of(Kind::Forwarded) {
         for element in split(field.value, b',') {
             let element = trim(element);
-            if element.is_empty() {
-                continue; // RFC 9110 §5.6.1
+            if !element.is_empty() {
+                walk.step(hop(element)); // RFC 9110 §5.6.1: empty ones do not count
             }
-            let hop = hop(element).unwrap_or_default();
-            walk.step(hop.address, hop);
         }
     }
-    walk.found.unwrap_or_default()
+    walk.end()
 }
 
-/// One `forwarded-element`; none if it is malformed.
+/// One `forwarded-element`; none if it is malformed. Without `for` it does not tell where the caller is.
 fn hop(element: &[u8]) -> Option<Said<'_>> {
-    let mut hop = Said::default();
-    let (mut node, mut proto, mut host) = (None, None, None);
-    for pair in split(element, b';') {
-        let pair = trim(pair);
+    let (mut from, mut proto, mut host) = (None, None, None);
+    for pair in split(element, b';').map(trim).filter(|pair| !pair.is_empty()) {
         let at = memchr::memchr(b'=', pair)?;
         let (name, value) = (pair.get(..at)?, unquoted(pair.get(at + 1..)?)?);
         let slot = match name {
-            name if name.eq_ignore_ascii_case(b"for") => &mut node,
+            name if name.eq_ignore_ascii_case(b"for") => &mut from,
             name if name.eq_ignore_ascii_case(b"proto") => &mut proto,
             name if name.eq_ignore_ascii_case(b"host") => &mut host,
-            _ => continue,
+            name if !name.is_empty() && name.iter().all(|&byte| is(byte, Class::Token)) => continue,
+            _ => return None,
         };
         if slot.replace(value).is_some() {
             return None; // §4: each parameter once
         }
     }
-    hop.address = node.and_then(address);
-    hop.scheme = proto.and_then(scheme);
-    hop.host = host.filter(|host| valid_host(host));
-    Some(hop)
+    let node = from.map_or(Some(Node::Hidden), node)?;
+    let host = host.filter(|host| valid_host(host));
+    Some(Said { node, scheme: proto.and_then(scheme), host })
 }
 
 /// The value of a token or a quoted string. One with escapes has none: nothing that is meant here needs them.
@@ -120,9 +144,19 @@ fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// An address, which may have a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
-fn address(text: &[u8]) -> Option<IpAddr> {
+/// A node (RFC 7239 §6); none if it is malformed.
+fn node(text: &[u8]) -> Option<Node> {
     let text = std::str::from_utf8(text).ok()?;
+    if let Some(address) = address(text) {
+        return Some(Node::Address(address));
+    }
+    let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
+    let hidden = name.eq_ignore_ascii_case("unknown") || is_made_up(name);
+    (hidden && port.is_none_or(is_port)).then_some(Node::Hidden)
+}
+
+/// An address, which may have a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+fn address(text: &str) -> Option<IpAddr> {
     if let Some(inside) = text.strip_prefix('[') {
         let (address, port) = inside.split_once(']')?;
         let fine = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
@@ -137,10 +171,15 @@ fn address(text: &[u8]) -> Option<IpAddr> {
     text.parse().ok()
 }
 
-/// A port, which RFC 7239 §6 allows to be a name that tells nothing.
+/// A port, which may be a name that tells nothing.
 fn is_port(text: &str) -> bool {
-    let hidden = text.starts_with('_') && text.len() > 1;
-    hidden || (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    is_made_up(text) || (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A name that tells nothing (RFC 7239 §6.3).
+fn is_made_up(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    text.strip_prefix('_').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
 }
 
 fn scheme(text: &[u8]) -> Option<&'static [u8]> {
@@ -151,22 +190,40 @@ fn scheme(text: &[u8]) -> Option<&'static [u8]> {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{Said, said};
-    use crate::protocol::{
-        h1::parse_request,
-        http::{FieldTable, HeadLimits},
+    use super::{Node, Said, said};
+    use crate::{
+        protocol::{
+            h1::parse_request,
+            http::{FieldTable, HeadLimits},
+        },
+        types::{
+            Reason,
+            TrustedHeader::{self, Forwarded, XForwardedFor},
+        },
     };
 
     /// Address, scheme and host that are found where 10.0.0.0/8 is trusted.
     #[track_caller]
-    fn found(lines: &str) -> (String, String, String) {
+    fn found(header: TrustedHeader, lines: &str) -> [String; 3] {
         let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n");
         let mut table = FieldTable::new();
         let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).expect("a head");
-        let Said { address, scheme, host } =
-            said(&head.fields, |address| matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 10));
+        let is_trusted = |address| matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 10);
         let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or(b"-")).into_owned();
-        (address.map_or("-".into(), |address| address.to_string()), text(scheme), text(host))
+        match said(header, &head.fields, is_trusted) {
+            Ok(Said { node, scheme, host }) => {
+                let node = match node {
+                    Node::Unsaid => "-".to_owned(),
+                    Node::Address(address) => address.to_string(),
+                    Node::Hidden => "hidden".to_owned(),
+                };
+                [node, text(scheme), text(host)]
+            }
+            Err(reason) => {
+                assert_eq!(reason, Reason::ForwardedInvalid);
+                ["invalid", "", ""].map(str::to_owned)
+            }
+        }
     }
 
     #[test]
@@ -180,50 +237,100 @@ mod tests {
             ("192.0.2.1:4711", "192.0.2.1"),
             ("2001:db8::1", "2001:db8::1"),
             ("[2001:db8::1]:443", "2001:db8::1"),
-            ("1.1.1.1, nonsense, 10.0.0.3, 10.0.0.1", "10.0.0.3"),
-            ("1.1.1.1, unknown", "-"),
             ("1.1.1.1, ", "1.1.1.1"),
-            ("192.0.2.1:x", "-"),
-            ("[2001:db8::1]x", "-"),
-            ("\"192.0.2.1\"", "-"),
+            ("", "-"),
+            // What callers wrote in front of it is not looked at.
+            ("nonsense, 192.0.2.1, 10.0.0.1", "192.0.2.1"),
+            ("unknown\r\nX-Forwarded-For: 192.0.2.1", "192.0.2.1"),
         ] {
-            assert_eq!(found(&format!("X-Forwarded-For: {list}")).0, expected, "{list}");
+            assert_eq!(found(XForwardedFor, &format!("X-Forwarded-For: {list}"))[0], expected, "{list}");
         }
-        assert_eq!(found("X-Other: 1.1.1.1").0, "-");
+        assert_eq!(found(XForwardedFor, "X-Other: 1.1.1.1")[0], "-");
+    }
+
+    /// The address of the proxy itself would be believed instead, which rules may let in.
+    #[test]
+    fn nothing_stands_in_for_a_caller_that_is_hidden_or_unreadable() {
+        for (list, expected) in [
+            ("1.1.1.1, nonsense, 10.0.0.3, 10.0.0.1", "invalid"),
+            ("1.1.1.1, unknown", "hidden"),
+            ("1.1.1.1, Unknown:80, 10.0.0.1", "hidden"),
+            ("_hidden", "hidden"),
+            ("_a.b-c_1:_x", "hidden"),
+            ("_", "invalid"),
+            ("_a b", "invalid"),
+            ("unknown:", "invalid"),
+            ("192.0.2.1:x", "invalid"),
+            ("192.0.2.1:_", "invalid"),
+            ("192.0.2.256", "invalid"),
+            ("unix:", "invalid"),
+            ("[2001:db8::1]x", "invalid"),
+            ("[2001:db8::1", "invalid"),
+            ("\"192.0.2.1\"", "invalid"),
+            ("192.0.2.\u{e9}", "invalid"),
+        ] {
+            assert_eq!(found(XForwardedFor, &format!("X-Forwarded-For: {list}"))[0], expected, "{list}");
+        }
+        for (list, expected) in [
+            ("for=1.1.1.1, for=_hidden, for=10.0.0.1", ["hidden", "-", "-"]),
+            ("for=unknown;proto=https;host=a.example", ["hidden", "https", "a.example"]),
+            ("for=\"_a:_b\"", ["hidden", "-", "-"]),
+            ("for=1.1.1.1, proto=https", ["hidden", "https", "-"]),
+            ("for=1.1.1.1;for=2.2.2.2", ["invalid", "", ""]),
+            ("for=\"1.1.1.1", ["invalid", "", ""]),
+            ("for=\"1.1\\.1.1\"", ["invalid", "", ""]),
+            ("for =1.1.1.1", ["invalid", "", ""]),
+            ("for=1.1.1.1;=x", ["invalid", "", ""]),
+            ("for=", ["invalid", "", ""]),
+            ("nonsense", ["invalid", "", ""]),
+            ("for=nonsense, for=10.0.0.1", ["invalid", "", ""]),
+            // A quote that a caller opened takes in what the proxy wrote behind it, and is not believed.
+            ("for=1.1.1.1;x=\", for=192.0.2.1", ["invalid", "", ""]),
+            ("for=1.1.1.1;x=\", for=\"[2001:db8::1]\"", ["invalid", "", ""]),
+            ("for=1.1.1.1;x=\", for=192.0.2.1;by=\"_x\"", ["invalid", "", ""]),
+        ] {
+            assert_eq!(found(Forwarded, &format!("Forwarded: {list}")), expected, "{list}");
+        }
     }
 
     #[test]
-    fn forwarded_goes_before_and_its_quotes_are_read() {
+    fn elements_are_read_with_their_quotes() {
         for (list, expected) in [
-            ("for=192.0.2.1;proto=https;host=a.example", ("192.0.2.1", "https", "a.example")),
+            ("for=192.0.2.1;proto=https;host=a.example", ["192.0.2.1", "https", "a.example"]),
             (
                 "for=1.1.1.1;proto=http, For=\"192.0.2.1:80\";PROTO=HTTPS, for=10.0.0.1;proto=http",
-                ("192.0.2.1", "https", "-"),
+                ["192.0.2.1", "https", "-"],
             ),
-            ("for=\"[2001:db8::1]:4711\"", ("2001:db8::1", "-", "-")),
-            ("for=\"[2001:db8::1]:_x\";by=\"a,b;c\"", ("2001:db8::1", "-", "-")),
-            ("for=1.1.1.1, for=_hidden, for=10.0.0.1", ("10.0.0.1", "-", "-")),
-            ("for=1.1.1.1, proto=https", ("-", "-", "-")),
-            ("for=1.1.1.1;for=2.2.2.2", ("-", "-", "-")),
-            ("for=1.1.1.1;proto=gopher;host=\"a b\"", ("1.1.1.1", "-", "-")),
-            ("for=\"1.1.1.1", ("-", "-", "-")),
-            ("for=\"1.1\\.1.1\"", ("-", "-", "-")),
-            ("nonsense", ("-", "-", "-")),
+            ("for=\"[2001:db8::1]:4711\"", ["2001:db8::1", "-", "-"]),
+            ("for=\"[2001:db8::1]:_x\";by=\"a,b;c\"", ["2001:db8::1", "-", "-"]),
+            ("nonsense, for=1.1.1.1;;proto=gopher;host=\"a b\";", ["1.1.1.1", "-", "-"]),
+            (" , ", ["-", "-", "-"]),
         ] {
-            let (a, s, h) =
-                found(&format!("X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nForwarded: {list}"));
-            assert_eq!((a.as_str(), s.as_str(), h.as_str()), expected, "{list}");
+            assert_eq!(found(Forwarded, &format!("Forwarded: {list}")), expected, "{list}");
         }
+    }
+
+    /// Most load balancers write one of them, and pass on the other as their caller wrote it.
+    #[test]
+    fn of_two_families_one_is_believed() {
+        let lines = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n\
+                     Forwarded: for=192.0.2.2;proto=https;host=evil.example";
+        assert_eq!(found(XForwardedFor, lines), ["192.0.2.1", "http", "-"]);
+        assert_eq!(found(Forwarded, lines), ["192.0.2.2", "https", "evil.example"]);
+        assert_eq!(found(XForwardedFor, "Forwarded: nonsense"), ["-", "-", "-"]);
+        let x = "X-Forwarded-For: nonsense\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example";
+        assert_eq!(found(Forwarded, x), ["-", "-", "-"]);
     }
 
     #[test]
     fn scheme_and_host_are_single_and_valid() {
-        assert_eq!(found("X-Forwarded-Proto: HTTPS\r\nX-Forwarded-Host: a.example:8443").1, "https");
-        assert_eq!(found("X-Forwarded-Proto: https\r\nX-Forwarded-Host: a.example:8443").2, "a.example:8443");
-        assert_eq!(found("X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http").1, "-");
-        assert_eq!(
-            found("X-Forwarded-Proto: https, http\r\nX-Forwarded-Host: a, b"),
-            ("-".into(), "-".into(), "-".into())
-        );
+        for (lines, expected) in [
+            ("X-Forwarded-Proto: HTTPS\r\nX-Forwarded-Host: a.example:8443", ["https", "a.example:8443"]),
+            ("X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http", ["-", "-"]),
+            ("X-Forwarded-Proto: https, http\r\nX-Forwarded-Host: a, b", ["-", "-"]),
+        ] {
+            let [node, scheme, host] = found(XForwardedFor, lines);
+            assert_eq!([node.as_str(), &scheme, &host], ["-", expected[0], expected[1]], "{lines}");
+        }
     }
 }

@@ -5,10 +5,10 @@ use std::{io::Write, net::IpAddr};
 /// The longest text of an address: an IPv4 address mapped into IPv6.
 const TEXT_BYTES_MAX: usize = 45;
 
-/// What is written for a caller that has no address (RFC 7239 §6.2).
+/// What is written for a caller whose address is not known (RFC 7239 §6.2).
 const UNKNOWN: &[u8] = b"unknown";
 
-/// An address as text; a caller over a Unix socket has none.
+/// An address as text; that of a caller over a Unix socket, or of one that a proxy does not tell of, is not known.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::shard) struct Address {
     ip: Option<IpAddr>,

@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{Address, Answer, Connection, answer::Style, problem, redirect::redirect};
+use super::{Answer, Connection, answer::Style, caller::Caller, problem, redirect::redirect};
 use crate::{
     policy::{CallerFacts, Denial, FieldSink, Grant, Means, Now, Permit, decide, write_request_fields},
     protocol::{
         h1::{HeadWriter, parse_request},
-        http::{
-            BodyLength, Method, RequestHead, Version,
-            forwarded::{Said, said},
-        },
+        http::{BodyLength, Method, RequestHead, Version},
     },
     shard::{
         body::Body,
@@ -132,7 +129,6 @@ fn judge(
     request_id: RequestId,
 ) -> Judged {
     let shard = &connection.shard;
-    let source = connection.address.ip();
     let refuse_whole = |reason, trace| {
         let answer = problem(shard, reason, &request_id, Style::CLOSE);
         Judged::Refused { answer, trace, body: 0 }
@@ -140,26 +136,37 @@ fn judge(
     let Scratch { head: out, path, table, rules } = scratch;
     let head = match parse_request(received.head, &snapshot.callers.head, table) {
         Ok(head) => head,
-        Err(reason) => return refuse_whole(reason, shard.trace_unread(snapshot, source, &request_id)),
+        Err(reason) => {
+            let source = connection.address.ip();
+            return refuse_whole(reason, shard.trace_unread(snapshot, source, &request_id));
+        }
     };
-    let door = shard.door(connection.door);
-    let said = match door.trusted_proxies.contains(source) {
-        true => said(&head.fields, |address| door.trusted_proxies.contains(Some(address))),
-        false => Said::default(),
+    let (caller, unreadable) = match Caller::of(connection, &head) {
+        Ok(caller) => (caller, None),
+        Err(reason) => (Caller::peer(connection, &head), Some(reason)),
     };
-    let address = said.address.map_or(connection.address, |address| Address::new(Some(address)));
-    let source = address.ip();
+    let source = caller.address.ip();
     let time_millis = shard.clock.wall_millis();
-    let generation = snapshot.generation;
-    let seen = Seen { time_millis, request_id: &request_id, source, head: Some(&head), generation };
+    let seen = Seen {
+        time_millis,
+        request_id: &request_id,
+        source,
+        hidden: caller.hidden,
+        head: Some(&head),
+        generation: snapshot.generation,
+    };
     let stopwatch = Stopwatch::new(&shard.clock);
-    if let Some(to) = &door.redirect {
+    let answer_before_routing = |make: &dyn Fn(Style<'_>) -> Result<Answer, Reason>| {
         let trace = shard.trace(&stopwatch, None, None, &seen);
         let (style, body) = style_of(connection, &head, received.behind, true);
-        return match redirect(shard, to, &head, &request_id, style) {
-            Some(answer) => Judged::Refused { answer, trace, body },
-            None => refuse_whole(Reason::HostInvalid, trace),
-        };
+        let answer = make(style).unwrap_or_else(|reason| problem(shard, reason, &request_id, style));
+        Judged::Refused { answer, trace, body }
+    };
+    if let Some(reason) = unreadable {
+        return answer_before_routing(&|_| Err(reason));
+    }
+    if let Some(to) = &shard.door(connection.door).redirect {
+        return answer_before_routing(&|style| redirect(shard, to, &head, &caller, &request_id, style));
     }
     if matches!(head.body, BodyLength::Fixed(length) if length > snapshot.callers.body_bytes) {
         return refuse_whole(Reason::BodyTooLarge, shard.trace(&stopwatch, None, None, &seen));
@@ -177,9 +184,9 @@ fn judge(
     let trace = shard.trace(&stopwatch, Some(permit.proxy()), Some(permit.identity()), &seen);
     let websocket = permit.proxy().websocket && asks_for_websocket(&head);
     let caller = CallerFacts {
-        address: address.text(),
-        scheme: said.scheme.unwrap_or_else(|| connection.scheme()),
-        host: said.host.or(head.host),
+        address: caller.address.text(),
+        scheme: caller.scheme,
+        host: caller.host,
         request_id: &request_id,
     };
     let Some(head_length) = write_head(&permit, &head, &caller, websocket, out) else {

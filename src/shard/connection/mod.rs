@@ -19,6 +19,7 @@
 mod address;
 mod admit;
 mod answer;
+mod caller;
 mod redirect;
 
 use std::{net::IpAddr, rc::Rc};
