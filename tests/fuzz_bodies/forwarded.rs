@@ -3,49 +3,59 @@
 
 use std::net::IpAddr;
 
-use keyferry::protocol::{
-    h1::parse_request,
-    http::{FieldTable, Fields, HeadLimits, Kind, forwarded, valid_host},
+use keyferry::{
+    protocol::{
+        h1::parse_request,
+        http::{
+            FieldTable, Fields, HeadLimits,
+            forwarded::{self, Node},
+            valid_host,
+        },
+    },
+    types::TrustedHeader,
 };
 
-/// Address, scheme and host.
-type Said = (Option<IpAddr>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// Where the caller is, scheme and host; none if that cannot be read.
+type Said = Option<(Node, Option<Vec<u8>>, Option<Vec<u8>>)>;
 
 /// The input is lines of a head.
 pub fn run(lines: &[u8]) {
-    with_fields(lines, |fields| {
-        let said = said(fields);
-        let rfc7239 = fields.count(Kind::Forwarded) > 0;
-        let name = if rfc7239 { "forwarded" } else { "x-forwarded-for" };
-        let mut elements: Vec<&[u8]> = Vec::new();
-        fields.by_name(name.as_bytes()).for_each(|field| elements.extend(split(field.value, rfc7239)));
-        let walked = walk(name, &elements);
-        assert_eq!(said.0, walked.0, "the address");
-        assert!(!rfc7239 || said == walked, "{said:?} is of another element than the address, {walked:?}");
-        assert!(matches!(said.1.as_deref(), None | Some(b"http" | b"https")));
-        assert!(said.2.is_none_or(|host| valid_host(&host)));
-    });
+    for (header, name) in
+        [(TrustedHeader::XForwardedFor, "x-forwarded-for"), (TrustedHeader::Forwarded, "forwarded")]
+    {
+        with_fields(lines, |fields| {
+            let said = said(header, fields);
+            let rfc7239 = header == TrustedHeader::Forwarded;
+            let mut elements: Vec<&[u8]> = Vec::new();
+            fields.by_name(name.as_bytes()).for_each(|field| elements.extend(split(field.value, rfc7239)));
+            let walked = walk(header, name, &elements);
+            let node = |said: &Said| said.as_ref().map(|(node, ..)| *node);
+            assert_eq!(node(&said), node(&walked), "where the caller is");
+            assert!(!rfc7239 || said == walked, "{said:?} is of another element, {walked:?}");
+            let (_, scheme, host) = said.unwrap_or_default();
+            assert!(matches!(scheme.as_deref(), None | Some(b"http" | b"https")));
+            assert!(host.is_none_or(|host| valid_host(&host)));
+        });
+    }
 }
 
 /// What is to be found, with each element read alone.
-fn walk(name: &str, elements: &[&[u8]]) -> Said {
-    let mut found = Said::default();
+fn walk(header: TrustedHeader, name: &str, elements: &[&[u8]]) -> Said {
+    let mut found = Some(Default::default());
     for element in elements.iter().rev().filter(|element| !element.trim_ascii().is_empty()) {
-        let alone = with_fields(&[name.as_bytes(), b": ", element].concat(), said);
-        let alone = alone.expect("it stood in a head before");
-        match alone.0 {
-            Some(address) if is_trusted(address) => found = alone,
-            Some(_) => return alone,
-            None => return found,
+        let alone = with_fields(&[name.as_bytes(), b": ", element].concat(), |fields| said(header, fields));
+        found = alone.expect("it stood in a head before");
+        let goes_on = matches!(found, Some((Node::Address(address), ..)) if is_trusted(address));
+        if !goes_on {
+            break;
         }
     }
     found
 }
 
-/// The one line that asks.
-fn said(fields: &Fields<'_>) -> Said {
-    let said = forwarded::said(fields, is_trusted);
-    (said.address, said.scheme.map(<[u8]>::to_vec), said.host.map(<[u8]>::to_vec))
+fn said(header: TrustedHeader, fields: &Fields<'_>) -> Said {
+    let said = forwarded::said(header, fields, is_trusted).ok()?;
+    Some((said.node, said.scheme.map(<[u8]>::to_vec), said.host.map(<[u8]>::to_vec)))
 }
 
 fn is_trusted(address: IpAddr) -> bool {
