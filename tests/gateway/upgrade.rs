@@ -1,6 +1,6 @@
 //! SIGUSR2: another process takes the listening sockets over, and no caller notices.
 
-use std::{fs, process::Command, thread};
+use std::{fs, process::Command};
 
 use crate::{
     both_drivers,
@@ -27,11 +27,17 @@ impl Serving {
             assert!(!log.contains("the upgrade failed"), "{log}");
             log.matches("another process serves").count() == before + 1
         });
-        let log = gateway.log();
-        let line = log.lines().rfind(|line| line.contains("a successor starts")).expect("it says so");
-        let pid = line.split("pid=").nth(1).and_then(|pid| pid.trim().parse().ok());
-        self.0 = pid.expect("the log names the process");
+        self.0 = successor(gateway);
     }
+}
+
+/// The process that was started last to serve next.
+#[track_caller]
+pub fn successor(gateway: &Gateway) -> u32 {
+    let log = gateway.log();
+    let line = log.lines().rfind(|line| line.contains("a successor starts")).expect("it says so");
+    let pid = line.split("pid=").nth(1).and_then(|pid| pid.trim().parse().ok());
+    pid.expect("the log names the process")
 }
 
 impl Drop for Serving {
@@ -51,17 +57,8 @@ fn nobody_notices_a_replacement(driver: &str) {
     let api = api();
     let config = |shards| Config { shards, ..Config::to(&api) };
     let mut gateway = Gateway::start(driver, &config(2));
-    let crowd = Crowd::new(gateway.address());
     let mut serving = Serving(gateway.pid());
-    thread::scope(|scope| {
-        let callers: Vec<_> = (0..24)
-            .map(|n| {
-                scope.spawn({
-                    let crowd = &crowd;
-                    move || crowd.call(n)
-                })
-            })
-            .collect();
+    Crowd::during(&gateway, |crowd| {
         let rounds = [(2, driver), (1, driver), (3, "epoll"), (2, "auto"), (2, driver)];
         for (before, (shards, driver)) in rounds.into_iter().enumerate() {
             crowd.await_answers(60);
@@ -70,8 +67,6 @@ fn nobody_notices_a_replacement(driver: &str) {
         }
         crowd.await_answers(200);
         crowd.end();
-        let failed = callers.into_iter().filter_map(|caller| caller.join().err()).count();
-        assert_eq!(failed, 0, "callers failed; each says above why\n{}", gateway.log());
     });
     assert_eq!(gateway.exit().code(), Some(0), "the first process has drained");
     assert_eq!(gateway.get("/crm/x").status, 200);
