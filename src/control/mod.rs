@@ -43,7 +43,7 @@ pub use reload::{Builder, Built, Outcome};
 pub use resolve::{Resolver, resolve_all};
 pub use service::Notifier;
 pub use status::{Report, Status};
-pub use upgrade::{Handover, Owner, READY, ReadyPipe, handed_over};
+pub use upgrade::{Handover, Owner, Predecessor, READY, handed_over};
 
 use certificates::ExpiryNotice;
 pub use shards::After;
