@@ -56,12 +56,13 @@ pub struct Start {
     watched: Watched,
 }
 
-/// Loads and compiles a configuration, the environment included.
+/// Loads and compiles a configuration, the environment included. The first thing that a process does.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Start, Vec<Diagnostic>> {
+    sockets::close_strays();
     let Built { builder, outcome, watched, .. } = Builder::new(path, give_way).first();
     match outcome {
         Outcome::New(compiled, findings) => Ok(Start { compiled, findings, builder: Some(builder), watched }),

@@ -183,7 +183,8 @@ impl Handover {
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"] {
             command.env_remove(name);
         }
-        // Nothing else is started by this process, so these reach the successor and nobody else.
+        // Nothing else is started by this process, so these reach the successor and nobody else. What else it may get,
+        // such as a caller whom a ring accepts at this moment, it closes first of all.
         for descriptor in &passed {
             SockRef::from(descriptor).set_cloexec(false)?;
         }

@@ -88,6 +88,16 @@ impl Files {
     }
 }
 
+/// Closes what came by accident from the process before: what a ring accepts is open to whatever is started before it
+/// is marked, and a caller whose connection stays open here would never see its end. To be called before anything else
+/// is opened.
+pub(super) fn close_strays() {
+    let Ok(passed) = control::handed_over() else { return };
+    if !passed.is_empty() {
+        shard::close_all_but(passed.into_iter().flat_map(|part| part.descriptors).collect());
+    }
+}
+
 impl Inherited {
     /// Takes over what the environment names.
     pub(super) fn take() -> io::Result<Self> {

@@ -76,6 +76,12 @@ pub fn adopt(fd: RawFd) -> std_io::Result<OwnedFd> {
     sys::adopt(fd)
 }
 
+/// Closes every descriptor but these and those of the standard streams: for a process that was just started and has
+/// opened nothing yet.
+pub fn close_all_but(kept: Vec<RawFd>) {
+    sys::close_all_but(kept);
+}
+
 /// Microseconds of the monotonic clock.
 pub fn monotonic_micros() -> u64 {
     sys::read_nanos() / 1000

@@ -5,7 +5,7 @@ use std::{
     io::Write as _,
     net::TcpListener,
     os::unix::fs::{PermissionsExt, symlink},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -22,6 +22,7 @@ both_drivers!(
     the_end_comes_while_a_successor_starts,
     the_end_comes_before_a_successor_has_its_turn,
     a_successor_goes_on_alone,
+    strays_are_not_kept,
 );
 
 /// A link to the program, which can come to lead to another one.
@@ -86,6 +87,12 @@ fn threads(pid: u32) -> Vec<String> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let names = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
     names.map(|name| name.trim().to_owned()).collect()
+}
+
+/// Where the descriptors of a process lead.
+fn descriptors(pid: u32) -> Vec<PathBuf> {
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+    links.filter_map(|link| fs::read_link(link.ok()?.path()).ok()).collect()
 }
 
 /// Whatever a successor misses, callers on new connections are served by the process before.
@@ -184,4 +191,23 @@ fn a_successor_goes_on_alone(driver: &str) {
     }
     eventually("it says so", || gateway.log().contains("the process before is gone already"));
     assert_eq!(gateway.status()["shards"], 2);
+}
+
+/// A ring accepts callers without SOCK_CLOEXEC: a successor closes whatever was not passed to it. Here it is a file.
+fn strays_are_not_kept(driver: &str) {
+    let api = Api::plain();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 9</etc/passwd && exec \"$0\" \"$@\"", BINARY]);
+    let mut gateway = Gateway::start_as(shell, driver, &Config { shards: 2, ..Config::to(&api) }, &[]);
+    let stray = Path::new("/etc/passwd");
+    assert!(descriptors(gateway.pid()).iter().any(|path| path == stray), "it has one to pass on");
+    let mut kept = gateway.connect();
+    kept.still_served();
+    let mut serving = Serving(gateway.pid());
+    serving.replace(&gateway, 0);
+    let passed = descriptors(serving.0);
+    assert!(!passed.iter().any(|path| path == stray), "{passed:?}");
+    drop(kept);
+    assert_eq!(gateway.exit().code(), Some(0), "the one before has drained");
+    assert_eq!(gateway.get("/crm/x").status, 200);
 }
