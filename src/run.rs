@@ -18,7 +18,7 @@ use crate::{
         plan::{Driver as PlannedDriver, LogSink, Plan},
     },
     control::{
-        After, Builder, Built, Control, Freer, Handover, Notifier, Outcome, Predecessor, Publisher,
+        After, Builder, Built, Control, Draining, Freer, Handover, Notifier, Outcome, Predecessor, Publisher,
         ShardLink, Signals, Status, commands, keep_revoked, measure, resolve_all,
     },
     limits::SHARDS_MAX,
@@ -143,7 +143,7 @@ async fn start_and_run(
         _ => (None, None),
     };
     let freer = Freer::start(give_way)?;
-    started.accept(admin.as_ref());
+    let before = started.accept(admin.as_ref());
     let files = started.files;
     on_ready(&Running { listeners: std::mem::take(&mut started.listeners), admin });
     let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
@@ -158,6 +158,7 @@ async fn start_and_run(
         status,
         commands: queue,
         findings,
+        before,
         handover: started.handover,
         admin: admin_task,
         notifier,
@@ -278,8 +279,10 @@ impl Started {
     }
 
     /// Accepts callers, when the process before lets go of them. Nothing here can fail.
-    fn accept(&mut self, admin: Option<&Endpoint>) {
-        if self.before.take().is_some_and(|mut before| !before.take_turn()) {
+    fn accept(&mut self, admin: Option<&Endpoint>) -> Option<Draining> {
+        let replaces = self.before.is_some();
+        let before = self.before.take().and_then(Predecessor::take_turn);
+        if replaces && before.is_none() {
             warn!("the process before is gone already");
         }
         self.files.take_over();
@@ -299,6 +302,7 @@ impl Started {
         }
         let (generation, shards) = (self.generation, self.handles.len());
         info!(generation, shards, driver = %self.driver.word(), connections, "ready");
+        before
     }
 }
 

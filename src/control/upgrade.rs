@@ -12,7 +12,8 @@
 //! A process that dies before it says GO leaves everything to its successor, which sees the end of the channel. A kill
 //! comes before that end, so that a successor which is not wanted never takes it for such a death.
 //!
-//! Commands and builds wait meanwhile, so that nothing is written down that the successor has not read.
+//! Commands and builds wait meanwhile, so that nothing is written down that the successor has not read. What is revoked
+//! afterwards is the matter of `follow.rs`, on the same channel.
 
 use std::{
     env,
@@ -123,13 +124,18 @@ impl From<OwnedFd> for Predecessor {
 
 impl Predecessor {
     /// Says that nothing can fail here any more, and waits for the turn to accept callers: as long as the process
-    /// before serves them, there is no hurry. To be called once, when that is true. Says whether the process before is
-    /// there; if not, this is the only one.
-    pub fn take_turn(&mut self) -> bool {
+    /// before serves them, there is no hurry. Returns it if it is there; if not, this is the only one.
+    pub fn take_turn(mut self) -> Option<Draining> {
         let mut go = [0; GO.len()];
-        self.0.write_all(WORD).is_ok() && self.0.read_exact(&mut go).is_ok()
+        self.0.write_all(WORD).and_then(|()| self.0.read_exact(&mut go)).ok()?;
+        let channel = Channel::from(OwnedFd::from(self.0));
+        channel.set_nonblocking(true).ok()?;
+        Some(Draining(channel))
     }
 }
+
+/// The process before, which drains.
+pub struct Draining(pub(super) Channel);
 
 /// What a successor gets.
 pub struct Handover {
@@ -212,15 +218,18 @@ pub(super) struct Successor {
     deadline: Instant,
 }
 
-/// The successor that starts, when it was told to serve (with its process id) or has failed.
-pub(super) async fn started(successor: &mut Option<Successor>) -> Result<u32, String> {
+/// The successor that starts, when it was told to serve (its process id, and the channel to it) or has failed.
+pub(super) async fn started(successor: &mut Option<Successor>) -> Result<(u32, Channel), String> {
     let outcome = match successor {
         Some(successor) => successor.serves().await,
         None => std::future::pending().await,
     };
     let found = successor.take();
     match (outcome, found) {
-        (Ok(()), Some(successor)) => Ok(successor.pid()),
+        (Ok(()), Some(successor)) => {
+            let pid = successor.pid();
+            successor.channel.into_std().map(|channel| (pid, channel)).map_err(|error| error.to_string())
+        }
         (outcome, found) => {
             if let Some(successor) = found {
                 successor.end();

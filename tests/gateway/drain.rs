@@ -19,7 +19,7 @@ both_drivers!(
 );
 
 /// An API that waits before it answers `/base/slow`.
-pub fn waiting() -> (Api, crate::common::steps::Steps) {
+fn waiting() -> (Api, crate::common::steps::Steps) {
     let (test, stepped) = steps();
     let api = Api::start(move |exchange| {
         if exchange.path() == "/base/slow" {
