@@ -19,8 +19,8 @@ use crate::{
         plan::{Driver as PlannedDriver, LogSink, Plan},
     },
     control::{
-        After, Builder, Built, Control, Freer, Handover, Notifier, Outcome, Publisher, ReadyPipe, ShardLink,
-        Signals, Status, commands, keep_revoked, measure, resolve_all,
+        After, Builder, Built, Control, Draining, Freer, Handover, Notifier, Outcome, Predecessor, Publisher,
+        ShardLink, Signals, Status, commands, keep_revoked, measure, resolve_all,
     },
     limits::SHARDS_MAX,
     shard::{self, AddressCounts, Driver, Handle, Listening, Setup, give_way},
@@ -53,12 +53,13 @@ pub struct Start {
     watched: Watched,
 }
 
-/// Loads and compiles a configuration, the environment included.
+/// Loads and compiles a configuration, the environment included. The first thing that a process does.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Start, Vec<Diagnostic>> {
+    sockets::close_strays();
     let Built { builder, outcome, watched, .. } = Builder::new(path, give_way).first();
     match outcome {
         Outcome::New(compiled, findings) => Ok(Start { compiled, findings, builder: Some(builder), watched }),
@@ -81,7 +82,8 @@ pub fn without_file(loaded: Loaded) -> Result<Start, Vec<Diagnostic>> {
     })
 }
 
-/// Runs a gateway until it is told to end; `on_ready` is called when it accepts callers.
+/// Runs a gateway until it is told to end; `on_ready` is called when it accepts callers. Whatever can fail comes before
+/// that: until then a process that this one replaces serves, and nobody has come here.
 pub fn run(start: Start, on_ready: impl FnOnce(&Running)) -> ExitCode {
     for diagnostic in &start.findings {
         warn!("{diagnostic}");
@@ -127,49 +129,33 @@ async fn start_and_run(
     let status = Arc::new(Status::new(started.driver.word(), started.generation, telemetry));
     status.set_revocations(revocations.counts());
     status.set_certificates(compiled.certificates());
-    for address in &started.listeners {
-        info!(%address, "listening");
-    }
     let (commands, queue) = commands();
     let state = admin::State { status: Arc::clone(&status), commands };
-    let (admin, admin_task) = match (&plan.admin, started.admin) {
+    // It answers when something is awaited for the first time, which is after the turn of this process has come.
+    let (admin, admin_task) = match (&plan.admin, started.admin.take()) {
         (Some(planned), Some(socket)) => {
             let address = sockets::own_address(&socket, &planned.address);
             (Some(address), Some(admin::serve(admin_listener(&planned.address, socket), state)?))
         }
         _ => (None, None),
     };
-    if let Some(address) = &admin {
-        info!(%address, "admin listening");
-    }
-    let shards = started.handles.len();
-    let connections = started.connections;
-    if connections < CONNECTIONS_FEW {
-        warn!(
-            connections,
-            "few callers can connect at a time; raise the limit on open files or server.limits.connections"
-        );
-    }
-    info!(generation = started.generation, shards, driver = %started.driver.word(), connections, "ready");
-    on_ready(&Running { listeners: started.listeners, admin });
-    if let Some(ready) = started.ready {
-        ready.tell()?;
-    }
-    started.files.take_over();
+    let freer = Freer::start(give_way)?;
+    let before = started.accept(admin.as_ref());
     let files = started.files;
+    on_ready(&Running { listeners: std::mem::take(&mut started.listeners), admin });
     let links = started.handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ShardLink>).collect();
-    let publisher = Publisher::new(started.snapshots, links);
     let control = Control {
         compiled,
         builder,
         watched,
-        publisher,
-        freer: Freer::start(give_way)?,
+        publisher: Publisher::new(started.snapshots, links),
+        freer,
         addresses,
         revocations,
         status,
         commands: queue,
         findings,
+        before,
         handover: started.handover,
         admin: admin_task,
         notifier,
@@ -218,7 +204,7 @@ impl ShardLink for Handle {
     }
 }
 
-/// The shards, serving.
+/// The shards, and what goes with them.
 struct Started {
     snapshots: Arc<ArcSwap<Snapshot>>,
     generation: u64,
@@ -234,8 +220,8 @@ struct Started {
     admin: Option<Socket>,
     /// For the process that replaces this one.
     handover: Handover,
-    /// Tells the process that this one replaces.
-    ready: Option<ReadyPipe>,
+    /// The process that this one replaces.
+    before: Option<Predecessor>,
 }
 
 impl Started {
@@ -286,8 +272,35 @@ impl Started {
             rings,
             admin: bound.admin,
             handover: bound.handover,
-            ready: bound.ready,
+            before: bound.before,
         })
+    }
+
+    /// Accepts callers, when the process before lets go of them. Nothing here can fail.
+    fn accept(&mut self, admin: Option<&Endpoint>) -> Option<Draining> {
+        let replaces = self.before.is_some();
+        let before = self.before.take().and_then(Predecessor::take_turn);
+        if replaces && before.is_none() {
+            warn!("the process before is gone already");
+        }
+        self.files.take_over();
+        self.handles.iter().for_each(Handle::accept);
+        for address in &self.listeners {
+            info!(%address, "listening");
+        }
+        if let Some(address) = admin {
+            info!(%address, "admin listening");
+        }
+        let connections = self.connections;
+        if connections < CONNECTIONS_FEW {
+            warn!(
+                connections,
+                "few callers can connect at a time; raise the limit on open files or server.limits.connections"
+            );
+        }
+        let (generation, shards) = (self.generation, self.handles.len());
+        info!(generation, shards, driver = %self.driver.word(), connections, "ready");
+        before
     }
 }
 

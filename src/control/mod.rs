@@ -13,6 +13,7 @@
 mod certificates;
 mod clock;
 mod command;
+mod follow;
 mod free;
 mod keys;
 mod measure;
@@ -43,9 +44,10 @@ pub use reload::{Builder, Built, Outcome};
 pub use resolve::{Resolver, resolve_all};
 pub use service::Notifier;
 pub use status::{Report, Status};
-pub use upgrade::{Handover, Owner, READY, ReadyPipe, handed_over};
+pub use upgrade::{Draining, Handover, Owner, Predecessor, READY, handed_over};
 
 use certificates::ExpiryNotice;
+use follow::{Before, Next};
 pub use shards::After;
 use shards::{StallWatch, drain};
 use tokio::{
@@ -90,6 +92,8 @@ pub struct Control {
     pub commands: CommandQueue,
     /// What was found when the configuration was loaded.
     pub findings: Vec<Diagnostic>,
+    /// The process before.
+    pub before: Option<Draining>,
     /// What a successor gets.
     pub handover: Handover,
     /// Accepts for the admin listener.
@@ -107,6 +111,7 @@ impl Control {
         let (freer, status, mut queue, findings) = (self.freer, self.status, self.commands, self.findings);
         let (handover, admin, mut notifier) = (self.handover, self.admin, self.notifier);
         let mut successor: Option<Successor> = None;
+        let mut next: Option<Next> = None;
         let mut upgrade_wanted = false;
         let mut resolver = Resolver::new(&compiled.plan);
         let mut care = interval(CARE_INTERVAL);
@@ -121,7 +126,7 @@ impl Control {
         }
         let revoked = compiled.revoked(&revocations);
         let inner = Inner { compiled, publisher, addresses, revocations, revoked, status, findings };
-        let mut work = Work::new(inner);
+        let mut work = Work::new(inner, Before::new(self.before.map(|Draining(channel)| channel)));
         let mut building: Option<Building> = None;
         notifier.ready();
         let after = loop {
@@ -143,9 +148,10 @@ impl Control {
                     Asked::Reload => info!("there is no file to load again"),
                 },
                 served = started(&mut successor) => match served {
-                    Ok(pid) => {
+                    Ok((pid, channel)) => {
                         info!(pid, "another process serves from here on");
                         notifier.handed_over(pid);
+                        next = Some(Next::new(channel));
                         break After::Another;
                     }
                     Err(why) => error!("the upgrade failed, and this process goes on as before: {why}"),
@@ -203,7 +209,7 @@ impl Control {
         }
         drop(handover); // its sockets are the other process's now, or nobody's
         drop(queue); // whoever asks for something from here on is told that the gateway is ending
-        drain(&mut work, &mut signals, after).await;
+        drain(&mut work, &mut signals, next).await;
         after
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 use tracing::{error, info, warn};
 
-use super::{Publisher, Signals, Status, work::Work};
+use super::{Publisher, Signals, Status, follow::Next, work::Work};
 
 /// How often it is looked whether callers are left while the gateway drains.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
@@ -21,15 +21,15 @@ pub enum After {
     Another,
 }
 
-/// Lets requests that are under way finish, within bounds.
-pub(super) async fn drain(work: &mut Work, signals: &mut Signals, after: After) {
+/// Lets requests that are under way finish, within bounds; `next` is who serves from here on, if somebody does.
+pub(super) async fn drain(work: &mut Work, signals: &mut Signals, mut next: Option<Next>) {
     let control = &work.control;
     let server = &control.compiled.plan.server;
     let (delay, limit) = (server.drain_delay, server.drain_timeout);
     let publisher = &control.publisher;
     control.status.set_draining();
-    match after {
-        After::Nobody => {
+    match &next {
+        None => {
             if !delay.is_zero() {
                 info!(?delay, "not ready any more; callers are still accepted");
                 tokio::select! {
@@ -39,7 +39,7 @@ pub(super) async fn drain(work: &mut Work, signals: &mut Signals, after: After) 
             }
             publisher.drain();
         }
-        After::Another => publisher.hand_over(),
+        Some(_) => publisher.hand_over(),
     }
     info!(connections = publisher.connections(), ?limit, "draining");
     let deadline = Instant::now() + limit;
@@ -55,11 +55,13 @@ pub(super) async fn drain(work: &mut Work, signals: &mut Signals, after: After) 
                 warn!(connections = work.control.publisher.connections(), "the time to drain is over");
                 break;
             }
-            _ = look.tick() => if after == After::Another {
-                work.follow_revocations();
+            _ = look.tick() => if let Some(next) = &mut next {
+                next.follow(work);
             }
         }
     }
+    // Whoever is left is served until the process is gone: its end is the end of the channel.
+    std::mem::forget(next);
     info!("ended");
 }
 

@@ -1,21 +1,29 @@
-//! Replacing the running program: a successor is started with the listening sockets, and when it says that it serves,
-//! this process stops accepting and drains. Until then nothing changes here; a successor that fails is no more than a
-//! line in the log.
+//! Replacing the running program: a successor is started with the listening sockets, and when it says that nothing can
+//! fail any more, it gets the word to serve, and this process stops accepting and drains. Until then nothing changes
+//! here, and the successor has accepted nobody; one that fails is no more than a line in the log.
 //!
 //! ```text
-//!  SIGUSR2 ──▶ start(successor) ──▶ await READY ──▶ hand over ──▶ drain
-//!                                      │ ended, too late
+//!  SIGUSR2 ──▶ start(successor) ──▶ await READY ──▶ say GO ──▶ drain            (the successor accepts)
+//!                                      │ ended, too late, SIGTERM here
 //!                                      ▼
-//!                                   go on as before
+//!                                   kill it, go on as before (or end, as SIGTERM says)
 //! ```
 //!
-//! Commands and builds wait meanwhile, so that nothing is written down that the successor has not read.
+//! A process that dies before it says GO leaves everything to its successor, which sees the end of the channel. A kill
+//! comes before that end, so that a successor which is not wanted never takes it for such a death.
+//!
+//! Commands and builds wait meanwhile, so that nothing is written down that the successor has not read. What is revoked
+//! afterwards is the matter of `follow.rs`, on the same channel.
 
 use std::{
     env,
     fmt::Write as _,
-    io::{self, PipeWriter, Write as _},
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    fs::File,
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream as Channel,
+    },
     path::PathBuf,
     process::{Child, Command},
     time::Duration,
@@ -23,24 +31,28 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
-    net::unix::pipe,
-    time::{Instant, timeout_at},
+    net::UnixStream,
+    time::{Instant, sleep, timeout_at},
 };
 
 /// The variable that describes what is handed over, such as `127.0.0.1:8080=5,7;unix:/run/a.sock=8,file:21:34;ready=11`:
 /// names, and for each the descriptors and whose they are, unless they are simply the process's.
 const HANDED_OVER: &str = "KEYFERRY_LISTENERS";
-/// The name in it of the pipe on which a successor says that it serves.
+/// The name in it of the channel on which a successor says that it is ready, and hears that it is its turn.
 pub const READY: &str = "ready";
 /// What in it says that a service manager opened the sockets.
 const MANAGER: &str = "manager";
 /// What in it says which file belongs to the socket, by device and number.
 const FILE: &str = "file";
 
-/// What is written to that pipe.
+/// What a successor says.
 const WORD: &[u8] = b"ready\n";
+/// What it hears.
+const GO: &[u8] = b"go\n";
 /// How long a successor may take.
 const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How often it is looked whether one that failed is gone.
+const EXIT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Whose listening sockets are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,25 +113,29 @@ fn unescaped(name: &str) -> String {
     name.replace("%3B", ";").replace("%25", "%")
 }
 
-/// How a successor tells that it serves.
-pub struct ReadyPipe(PipeWriter);
+/// The process before, as its successor sees it.
+pub struct Predecessor(File);
 
-impl From<OwnedFd> for ReadyPipe {
+impl From<OwnedFd> for Predecessor {
     fn from(fd: OwnedFd) -> Self {
         Self(fd.into())
     }
 }
 
-impl ReadyPipe {
-    /// Every socket is served now.
-    ///
-    /// # Errors
-    ///
-    /// The process before does not wait for it any more.
-    pub fn tell(mut self) -> io::Result<()> {
-        self.0.write_all(WORD)
+impl Predecessor {
+    /// Says that nothing can fail here any more, and waits for the turn to accept callers: as long as the process
+    /// before serves them, there is no hurry. Returns it if it is there; if not, this is the only one.
+    pub fn take_turn(mut self) -> Option<Draining> {
+        let mut go = [0; GO.len()];
+        self.0.write_all(WORD).and_then(|()| self.0.read_exact(&mut go)).ok()?;
+        let channel = Channel::from(OwnedFd::from(self.0));
+        channel.set_nonblocking(true).ok()?;
+        Some(Draining(channel))
     }
 }
+
+/// The process before, which drains.
+pub struct Draining(pub(super) Channel);
 
 /// What a successor gets.
 pub struct Handover {
@@ -153,7 +169,7 @@ impl Handover {
 
     /// Starts a successor.
     pub(super) fn start(&self) -> io::Result<Successor> {
-        let (ready, tell) = io::pipe()?;
+        let (ours, theirs) = Channel::pair()?;
         let mut passed = Vec::new();
         let mut text = String::new();
         for (name, owner, sockets) in &self.sockets {
@@ -163,23 +179,25 @@ impl Handover {
             }
             describe(&mut text, name, &passed[first..], *owner);
         }
-        passed.push(tell.into());
+        passed.push(theirs.into());
         describe(&mut text, READY, &passed[passed.len() - 1..], Owner::Process);
+        ours.set_nonblocking(true)?;
+        let channel = UnixStream::from_std(ours)?;
         let mut command = Command::new(&self.program);
         command.args(env::args_os().skip(1)).env(HANDED_OVER, text);
         // What these say is meant for this process only.
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"] {
             command.env_remove(name);
         }
-        // Nothing else is started by this process, so these reach the successor and nobody else.
+        // Nothing else is started by this process, so these reach the successor and nobody else. What else it may get,
+        // such as a caller whom a ring accepts at this moment, it closes first of all.
         for descriptor in &passed {
             SockRef::from(descriptor).set_cloexec(false)?;
         }
         let child = command
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.program.display())))?;
-        let ready = pipe::Receiver::from_owned_fd(ready.into())?;
-        Ok(Successor { child, ready, deadline: Instant::now() + READY_LIMIT })
+        Ok(Successor { child, channel, deadline: Instant::now() + READY_LIMIT })
     }
 }
 
@@ -196,19 +214,22 @@ fn describe(text: &mut String, name: &str, descriptors: &[OwnedFd], owner: Owner
 /// A process that is to take over.
 pub(super) struct Successor {
     child: Child,
-    ready: pipe::Receiver,
+    channel: UnixStream,
     deadline: Instant,
 }
 
-/// The successor that starts, when it serves (with its process id) or has failed.
-pub(super) async fn started(successor: &mut Option<Successor>) -> Result<u32, String> {
+/// The successor that starts, when it was told to serve (its process id, and the channel to it) or has failed.
+pub(super) async fn started(successor: &mut Option<Successor>) -> Result<(u32, Channel), String> {
     let outcome = match successor {
         Some(successor) => successor.serves().await,
         None => std::future::pending().await,
     };
     let found = successor.take();
     match (outcome, found) {
-        (Ok(()), Some(successor)) => Ok(successor.pid()),
+        (Ok(()), Some(successor)) => {
+            let pid = successor.pid();
+            successor.channel.into_std().map(|channel| (pid, channel)).map_err(|error| error.to_string())
+        }
         (outcome, found) => {
             if let Some(successor) = found {
                 successor.end();
@@ -223,25 +244,40 @@ impl Successor {
         self.child.id()
     }
 
-    /// It is not wanted any more.
+    /// It is not wanted any more. It has accepted nobody.
     pub(super) fn end(mut self) {
-        let _ = self.child.kill();
+        let _ = self.child.kill(); // before the channel ends
         // It may take its time to be gone, and somebody has to ask for it.
         std::thread::spawn(move || self.child.wait());
+    }
+
+    /// When it is gone. It may have to say why after it has let go of everything.
+    async fn exit(&mut self) {
+        while matches!(self.child.try_wait(), Ok(None)) {
+            sleep(EXIT_INTERVAL).await;
+        }
     }
 
     /// Safe to be dropped and called again.
     async fn serves(&mut self) -> Result<(), String> {
         let mut word = [0; WORD.len()];
         loop {
-            match timeout_at(self.deadline, self.ready.readable()).await {
+            match timeout_at(self.deadline, self.channel.readable()).await {
                 Err(_) => return Err(format!("it was not ready within {READY_LIMIT:?}")),
                 Ok(Err(error)) => return Err(error.to_string()),
                 Ok(Ok(())) => {}
             }
-            match self.ready.try_read(&mut word) {
-                Ok(count) if word[..count] == *WORD => return Ok(()),
-                Ok(_) => return Err("it ended before it served; its log says why".to_owned()),
+            match self.channel.try_read(&mut word) {
+                Ok(count) if word[..count] == *WORD => {
+                    let told = self.channel.try_write(GO);
+                    return told
+                        .map(drop)
+                        .map_err(|error| format!("it does not hear that it may serve: {error}"));
+                }
+                Ok(_) => {
+                    let _ = timeout_at(self.deadline, self.exit()).await;
+                    return Err("it ended before it served; its log says why".to_owned());
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.to_string()),
             }

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Builder, Building, Built, Command, Outcome, Publisher, ReloadReport, ReloadResult, Revoke, RevokeRefusal,
-    RevokeReport, Status, clock, keys, resolve::resolve_new, revoke,
+    RevokeReport, Status, clock, follow::Before, keys, resolve::resolve_new, revoke,
 };
 use crate::{
     compile::{Addresses, Compiled, Epoch},
@@ -35,6 +35,8 @@ type Waiting = (&'static str, Option<oneshot::Sender<ReloadReport>>);
 /// An answer that is given when every shard serves a generation.
 struct Confirmation {
     generation: u64,
+    /// What the process before was asked; it answers 0 at once.
+    question: u64,
     deadline: Instant,
     answer: Box<dyn FnOnce(bool) + Send>,
 }
@@ -42,6 +44,7 @@ struct Confirmation {
 /// What goes on besides the waiting.
 pub(super) struct Work {
     pub(super) control: Inner,
+    pub(super) before: Before,
     /// Who waits for a build that has not begun.
     pub(super) wanted: Vec<Waiting>,
     forced: bool,
@@ -67,10 +70,11 @@ pub(super) struct Inner {
 }
 
 impl Work {
-    pub(super) fn new(control: Inner) -> Self {
+    pub(super) fn new(control: Inner, before: Before) -> Self {
         let generation = control.publisher.generation();
         Self {
             control,
+            before,
             wanted: Vec::new(),
             forced: false,
             served: Vec::new(),
@@ -223,7 +227,7 @@ impl Work {
             std::mem::take(&mut self.served).into_iter().filter_map(|(_, reply)| reply).collect();
         let status = Arc::clone(&self.control.status);
         let generation = report.generation;
-        self.when_served(generation, move |confirmed| {
+        self.when_served(generation, 0, move |confirmed| {
             status.confirm_reload(generation, confirmed);
             for reply in waiting {
                 let _ = reply.send(ReloadReport { confirmed, ..report.clone() });
@@ -250,7 +254,8 @@ impl Work {
             Command::Revoke { what, reply } => match self.revoke(&what).await {
                 Ok(report) => {
                     let generation = report.generation;
-                    self.when_served(generation, move |confirmed| {
+                    let question = self.before.ask();
+                    self.when_served(generation, question, move |confirmed| {
                         let _ = reply.send(Ok(RevokeReport { confirmed, ..report }));
                     });
                 }
@@ -301,22 +306,27 @@ impl Work {
         }
     }
 
-    /// Refuses what the process that took over was told to refuse, for as long as this one still serves anybody.
-    pub(super) fn follow_revocations(&mut self) {
+    /// Refuses what the process that took over was told to refuse, for as long as this one still serves anybody; says
+    /// whether all of that is known.
+    pub(super) fn follow_revocations(&mut self) -> bool {
         match self.control.revocations.follow() {
-            Ok(false) => {}
+            Ok(false) => true,
             Ok(true) => {
                 self.control.revoked = self.control.compiled.revoked(&self.control.revocations);
                 let generation = self.publish();
                 info!(generation, "revocations of the process that took over are followed");
+                true
             }
-            Err(error) => error!(%error, "revocations of the process that took over cannot be read"),
+            Err(error) => {
+                error!(%error, "revocations of the process that took over cannot be read");
+                false
+            }
         }
     }
 
-    fn when_served(&mut self, generation: u64, answer: impl FnOnce(bool) + Send + 'static) {
+    fn when_served(&mut self, generation: u64, question: u64, answer: impl FnOnce(bool) + Send + 'static) {
         let deadline = Instant::now() + CONFIRM_LIMIT;
-        self.confirmations.push(Confirmation { generation, deadline, answer: Box::new(answer) });
+        self.confirmations.push(Confirmation { generation, question, deadline, answer: Box::new(answer) });
         self.confirm();
     }
 
@@ -331,7 +341,7 @@ impl Work {
     pub(super) fn confirm(&mut self) {
         let (seen, now) = (self.control.publisher.acknowledged(), Instant::now());
         for waiting in std::mem::take(&mut self.confirmations) {
-            let served = waiting.generation <= seen;
+            let served = waiting.generation <= seen && self.before.has_answered(waiting.question);
             if served || now >= waiting.deadline {
                 (waiting.answer)(served);
             } else {

@@ -18,7 +18,7 @@ use tracing::warn;
 use super::unix::{self, Identity, SocketFile};
 use crate::{
     config::plan::Plan,
-    control::{self, Handover, Owner, READY, ReadyPipe},
+    control::{self, Handover, Owner, Predecessor, READY},
     shard::{self, Listening},
     types::Endpoint,
 };
@@ -35,8 +35,8 @@ pub(super) struct Inherited {
     sockets: Vec<(String, Found)>,
     /// From the service manager.
     activated: Vec<Socket>,
-    /// Where the process before waits to hear that this one serves.
-    ready: Option<OwnedFd>,
+    /// The way to the process before.
+    before: Option<OwnedFd>,
 }
 
 /// Sockets of one listener, and whose they are.
@@ -54,15 +54,14 @@ pub(super) struct Bound {
     /// The same sockets, for the next process.
     pub(super) handover: Handover,
     pub(super) files: Files,
-    /// Tells the process before.
-    pub(super) ready: Option<ReadyPipe>,
+    pub(super) before: Option<Predecessor>,
 }
 
 /// The files of Unix sockets.
 #[derive(Default)]
 pub(super) struct Files {
     own: Vec<SocketFile>,
-    /// Those of the process before, until it is told that this one serves, each with its mode. Without a mode nobody
+    /// Those of the process before, until it is this one's turn, each with its mode. Without a mode nobody
     /// wants the socket any more.
     expected: Vec<Expected>,
 }
@@ -89,13 +88,23 @@ impl Files {
     }
 }
 
+/// Closes what came by accident from the process before: what a ring accepts is open to whatever is started before it
+/// is marked, and a caller whose connection stays open here would never see its end. To be called before anything else
+/// is opened.
+pub(super) fn close_strays() {
+    let Ok(passed) = control::handed_over() else { return };
+    if !passed.is_empty() {
+        shard::close_all_but(passed.into_iter().flat_map(|part| part.descriptors).collect());
+    }
+}
+
 impl Inherited {
     /// Takes over what the environment names.
     pub(super) fn take() -> io::Result<Self> {
         let mut inherited = Self::default();
         for part in control::handed_over()? {
             if part.name == READY {
-                inherited.ready = part.descriptors.first().map(|fd| shard::adopt(*fd)).transpose()?;
+                inherited.before = part.descriptors.first().map(|fd| shard::adopt(*fd)).transpose()?;
                 continue;
             }
             let sockets = part.descriptors.into_iter().map(listener).collect::<io::Result<_>>()?;
@@ -161,8 +170,8 @@ pub(super) fn bind(plan: &Plan, shards: usize, mut inherited: Inherited) -> io::
     for socket in &inherited.activated {
         warn!(address = %shown(socket), "a socket was passed that no listener wants; it is closed");
     }
-    let ready = inherited.ready.map(ReadyPipe::from);
-    Ok(Bound { of_shards, addresses, admin, handover, files, ready })
+    let before = inherited.before.map(Predecessor::from);
+    Ok(Bound { of_shards, addresses, admin, handover, files, before })
 }
 
 /// The sockets of one listener; `tcp` makes those that are not open already. A Unix socket is one for all shards.

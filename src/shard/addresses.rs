@@ -78,7 +78,14 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::{
+        net::IpAddr,
+        sync::{
+            Barrier,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread,
+    };
 
     use super::{AddressCounts, subject};
 
@@ -101,5 +108,36 @@ mod tests {
         assert_eq!(subject(ip("2001:db8::1")), subject(ip("2001:db8::ffff:0:0:2")));
         assert_ne!(subject(ip("2001:db8::1")), subject(ip("2001:db8:0:1::1")));
         assert_ne!(subject(ip("0.0.0.1")), subject(ip("0:0:0:1::")));
+    }
+
+    #[test]
+    fn however_many_come_and_go_at_once_the_bound_holds_and_nobody_stays() {
+        const MOST: usize = 3;
+        const THREADS: usize = 8;
+        let counts = AddressCounts::new(MOST);
+        let (together, inside, refused) = (Barrier::new(THREADS), AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    together.wait();
+                    for _ in 0..20_000 {
+                        let Some(counted) = counts.enter(ip("192.0.2.1")) else {
+                            refused.fetch_add(1, Ordering::SeqCst);
+                            continue;
+                        };
+                        // Counted after it came in and before it leaves: never more than there are.
+                        assert!(inside.fetch_add(1, Ordering::SeqCst) < MOST, "more than may");
+                        thread::park_timeout(std::time::Duration::from_nanos(1));
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(counted);
+                    }
+                });
+            }
+        });
+        assert!(refused.load(Ordering::SeqCst) > 0, "they never met");
+        assert!(
+            counts.counts.iter().all(|count| count.load(Ordering::SeqCst) == 0),
+            "somebody is still counted"
+        );
     }
 }

@@ -78,6 +78,12 @@ pub fn adopt(fd: RawFd) -> std_io::Result<OwnedFd> {
     sys::adopt(fd)
 }
 
+/// Closes every descriptor but these and those of the standard streams: for a process that was just started and has
+/// opened nothing yet.
+pub fn close_all_but(kept: Vec<RawFd>) {
+    sys::close_all_but(kept);
+}
+
 /// Microseconds of the monotonic clock.
 pub fn monotonic_micros() -> u64 {
     sys::read_nanos() / 1000
@@ -124,26 +130,31 @@ pub struct Handle {
     /// Its counters.
     pub cells: Arc<ShardCells>,
     wake: OwnedFd,
-    drains: Arc<AtomicU8>,
-    /// Listeners that still accept.
+    orders: Arc<AtomicU8>,
+    /// Listeners that still accept, or are to.
     listening: Arc<AtomicUsize>,
 }
 
-/// What a shard is told to do about its end: [`Handle::drain`] and [`Handle::hand_over`].
-const SERVE: u8 = 0;
-const DRAIN: u8 = 1;
-const HAND_OVER: u8 = 2;
+/// What a shard is told to do, in this order: [`Handle::accept`], then [`Handle::drain`] or [`Handle::hand_over`].
+const WAIT: u8 = 0;
+const ACCEPT: u8 = 1;
+const DRAIN: u8 = 2;
+const HAND_OVER: u8 = 3;
 
 impl Handle {
-    /// Makes the shard look at the snapshot and at whether it drains.
+    /// Makes the shard look at the snapshot and at what it is told.
     pub fn wake(&self) {
         sys::signal_event(&self.wake);
     }
 
+    /// Makes the shard accept callers.
+    pub fn accept(&self) {
+        self.order(ACCEPT);
+    }
+
     /// Makes the shard accept no more callers and end connections as they fall idle.
     pub fn drain(&self) {
-        self.drains.store(DRAIN, Ordering::Release);
-        self.wake();
+        self.order(DRAIN);
     }
 
     /// Whether somebody may still be accepted who is not among the connections yet.
@@ -153,21 +164,26 @@ impl Handle {
 
     /// The same as [`Self::drain`], for listening sockets that another process serves from now on: callers that wait at them are its.
     pub fn hand_over(&self) {
-        self.drains.store(HAND_OVER, Ordering::Release);
+        self.order(HAND_OVER);
+    }
+
+    fn order(&self, order: u8) {
+        self.orders.store(order, Ordering::Release);
         self.wake();
     }
 }
 
-/// Starts a shard on a thread of its own and waits until it accepts callers.
+/// Starts a shard on a thread of its own and waits until it has all that it needs. It accepts nobody yet; nothing can
+/// fail when it is told to.
 pub fn start(setup: Setup) -> std_io::Result<Handle> {
     let wake = sys::event()?;
     let handle = Handle {
         cells: Arc::default(),
         wake: wake.try_clone()?,
-        drains: Arc::default(),
+        orders: Arc::new(AtomicU8::new(WAIT)),
         listening: Arc::new(AtomicUsize::new(setup.listeners.len())),
     };
-    let (cells, drains) = (Arc::clone(&handle.cells), Arc::clone(&handle.drains));
+    let (cells, orders) = (Arc::clone(&handle.cells), Arc::clone(&handle.orders));
     let listening = Arc::clone(&handle.listening);
     let (started, ready) = mpsc::sync_channel(1);
     std::thread::Builder::new().name(format!("shard-{}", setup.index)).spawn(move || {
@@ -175,7 +191,7 @@ pub fn start(setup: Setup) -> std_io::Result<Handle> {
             let _ = sys::pin_to_core(core); // an unpinned shard serves as well
         }
         let failed = started.clone();
-        if let Err(error) = io::run(setup.driver, run(setup, cells, drains, listening, wake, started)) {
+        if let Err(error) = io::run(setup.driver, run(setup, cells, orders, listening, wake, started)) {
             let _ = failed.send(Err(error));
         }
     })?;
@@ -189,7 +205,7 @@ type Started = mpsc::SyncSender<std_io::Result<()>>;
 async fn run(
     setup: Setup,
     cells: Arc<ShardCells>,
-    drains: Arc<AtomicU8>,
+    orders: Arc<AtomicU8>,
     listening: Arc<AtomicUsize>,
     wake: OwnedFd,
     started: Started,
@@ -202,28 +218,36 @@ async fn run(
             return;
         }
     };
-    for (number, listener) in &listeners {
-        let accepting = listener::accept_all(Rc::clone(listener), *number, Rc::clone(&shard));
-        let listening = Arc::clone(&listening);
-        spawn(async move {
-            accepting.await;
-            listening.fetch_sub(1, Ordering::Release); // whoever was accepted is counted by now
-        });
-    }
     spawn(tick(Rc::clone(&shard), ticker));
     shard.look_at_snapshot();
     let _ = started.send(Ok(()));
+    let mut accepts = false;
     loop {
         wake.wait().await;
         shard.begin_turn();
         shard.look_at_snapshot();
-        let drains = drains.load(Ordering::Acquire);
-        if drains != SERVE && !shard.is_draining() {
-            shard.start_draining(drains == HAND_OVER);
+        let orders = orders.load(Ordering::Acquire);
+        if orders != WAIT && !accepts {
+            accepts = true;
+            accept(&listeners, &listening, &shard);
+        }
+        if orders > ACCEPT && !shard.is_draining() {
+            shard.start_draining(orders == HAND_OVER);
             // Those that are handed over are closed when the accept that is given up has returned.
             listeners.drain(..).for_each(|(_, listener)| listener.stop());
             shard.pools.clear();
         }
+    }
+}
+
+fn accept(listeners: &[(usize, Rc<Listener>)], listening: &Arc<AtomicUsize>, shard: &Rc<Shard>) {
+    for (number, listener) in listeners {
+        let accepting = listener::accept_all(Rc::clone(listener), *number, Rc::clone(shard));
+        let listening = Arc::clone(listening);
+        spawn(async move {
+            accepting.await;
+            listening.fetch_sub(1, Ordering::Release); // whoever was accepted is counted by now
+        });
     }
 }
 

@@ -230,6 +230,21 @@ pub(super) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Closes every descriptor from behind the standard streams on, but these. Only in a process that has opened nothing
+/// yet. A kernel without the call (before 5.9) closes nothing.
+pub(super) fn close_all_but(mut kept: Vec<RawFd>) {
+    kept.sort_unstable();
+    let mut first = libc::STDERR_FILENO + 1;
+    for kept in kept.into_iter().chain([RawFd::MAX]) {
+        if first < kept {
+            // SAFETY: takes no pointer. Nobody in this process owns one of these: it has opened nothing, as the caller
+            // promises, and what it was started with for a purpose is kept.
+            let _ = unsafe { libc::syscall(libc::SYS_close_range, first, kept - 1, 0) };
+        }
+        first = first.max(kept.saturating_add(1));
+    }
+}
+
 /// A second descriptor of the same connection, for reading and writing at the same time.
 pub(super) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: takes no pointer; for a descriptor that is not open it returns EBADF.

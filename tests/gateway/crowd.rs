@@ -5,10 +5,13 @@
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
     time::Duration,
 };
 
-use crate::common::{Api, Caller, eventually, get, pause};
+use crate::common::{Api, Caller, Gateway, eventually, get, pause};
+
+const CALLERS: usize = 24;
 
 /// An API that takes 300 ms for `/base/slow`.
 pub fn api() -> Api {
@@ -29,9 +32,24 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    pub fn new(address: SocketAddr) -> Self {
-        let (may_end, over) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { address, answered: AtomicUsize::new(0), may_end, over }
+    /// A crowd calls while something happens to the gateway, and until it is over or may end: nobody fails.
+    #[track_caller]
+    pub fn during(gateway: &Gateway, happens: impl FnOnce(&Self)) {
+        let crowd = Self {
+            address: gateway.address(),
+            answered: AtomicUsize::new(0),
+            may_end: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        };
+        let failed = thread::scope(|scope| {
+            let crowd = &crowd;
+            let calling: Vec<_> = (0..CALLERS).map(|n| scope.spawn(move || crowd.call(n))).collect();
+            let ended = EndedByFailure(crowd);
+            happens(crowd);
+            drop(ended);
+            calling.into_iter().filter_map(|caller| caller.join().err()).count()
+        });
+        assert_eq!(failed, 0, "callers failed; each says above why\n{}", gateway.log());
     }
 
     /// From here on a refused connection is the end, not a failure.
@@ -47,13 +65,17 @@ impl Crowd {
     /// Waits until so many more requests were answered.
     #[track_caller]
     pub fn await_answers(&self, more: usize) {
-        let before = self.answered.load(Ordering::SeqCst);
-        eventually("the crowd is served", || self.answered.load(Ordering::SeqCst) >= before + more);
+        let before = self.answered();
+        eventually("the crowd is served", || self.answered() >= before + more);
+    }
+
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
     }
 
     /// Calls until it is over: the first third on new connections, the second on kept ones, the last on kept ones that
     /// rest in between.
-    pub fn call(&self, number: usize) {
+    fn call(&self, number: usize) {
         let mut kept: Option<Caller> = None;
         let mut asked = number;
         while !self.over.load(Ordering::SeqCst) {
@@ -84,6 +106,18 @@ impl Crowd {
                 assert!(self.may_end.load(Ordering::SeqCst), "refused: {error}");
                 None
             }
+        }
+    }
+}
+
+/// Callers do not go on for ever where what happens fails.
+struct EndedByFailure<'a>(&'a Crowd);
+
+impl Drop for EndedByFailure<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.may_end();
+            self.0.end();
         }
     }
 }

@@ -19,7 +19,7 @@ both_drivers!(
 );
 
 /// An API that waits before it answers `/base/slow`.
-pub fn waiting() -> (Api, crate::common::steps::Steps) {
+fn waiting() -> (Api, crate::common::steps::Steps) {
     let (test, stepped) = steps();
     let api = Api::start(move |exchange| {
         if exchange.path() == "/base/slow" {
@@ -105,21 +105,10 @@ fn no_longer_than_its_time(driver: &str) {
 fn a_crowd_is_served_to_the_end(driver: &str) {
     let api = api();
     let mut gateway = Gateway::start(driver, &Config { shards: 2, ..Config::to(&api) });
-    let crowd = Crowd::new(gateway.address());
-    std::thread::scope(|scope| {
-        let callers: Vec<_> = (0..24)
-            .map(|n| {
-                scope.spawn({
-                    let crowd = &crowd;
-                    move || crowd.call(n)
-                })
-            })
-            .collect();
+    Crowd::during(&gateway, |crowd| {
         crowd.await_answers(200);
         crowd.may_end();
         gateway.terminate();
-        let failed = callers.into_iter().filter_map(|caller| caller.join().err()).count();
-        assert_eq!(failed, 0, "callers failed; each says above why");
     });
     assert_eq!(gateway.exit().code(), Some(0), "{}", gateway.log());
     assert!(!gateway.log().contains("the time to drain is over"), "{}", gateway.log());

@@ -38,6 +38,7 @@ mod tls_targets;
 mod top;
 mod tunnels;
 mod upgrade;
+mod upgrade_disturbed;
 mod upgrade_unix;
 mod upstreams;
 mod windows;

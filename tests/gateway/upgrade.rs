@@ -1,6 +1,6 @@
 //! SIGUSR2: another process takes the listening sockets over, and no caller notices.
 
-use std::{fs, process::Command, thread};
+use std::{fs, process::Command};
 
 use crate::{
     both_drivers,
@@ -11,7 +11,7 @@ use crate::{
 both_drivers!(
     nobody_notices_a_replacement,
     a_successor_that_fails_changes_nothing,
-    what_is_revoked_afterwards_is_refused_by_the_one_before,
+    what_is_revoked_afterwards_is_refused_by_those_before,
 );
 
 /// The process that serves now; it ends before its gateway's log is read to the end.
@@ -27,11 +27,17 @@ impl Serving {
             assert!(!log.contains("the upgrade failed"), "{log}");
             log.matches("another process serves").count() == before + 1
         });
-        let log = gateway.log();
-        let line = log.lines().rfind(|line| line.contains("a successor starts")).expect("it says so");
-        let pid = line.split("pid=").nth(1).and_then(|pid| pid.trim().parse().ok());
-        self.0 = pid.expect("the log names the process");
+        self.0 = successor(gateway);
     }
+}
+
+/// The process that was started last to serve next.
+#[track_caller]
+pub fn successor(gateway: &Gateway) -> u32 {
+    let log = gateway.log();
+    let line = log.lines().rfind(|line| line.contains("a successor starts")).expect("it says so");
+    let pid = line.split("pid=").nth(1).and_then(|pid| pid.trim().parse().ok());
+    pid.expect("the log names the process")
 }
 
 impl Drop for Serving {
@@ -51,17 +57,8 @@ fn nobody_notices_a_replacement(driver: &str) {
     let api = api();
     let config = |shards| Config { shards, ..Config::to(&api) };
     let mut gateway = Gateway::start(driver, &config(2));
-    let crowd = Crowd::new(gateway.address());
     let mut serving = Serving(gateway.pid());
-    thread::scope(|scope| {
-        let callers: Vec<_> = (0..24)
-            .map(|n| {
-                scope.spawn({
-                    let crowd = &crowd;
-                    move || crowd.call(n)
-                })
-            })
-            .collect();
+    Crowd::during(&gateway, |crowd| {
         let rounds = [(2, driver), (1, driver), (3, "epoll"), (2, "auto"), (2, driver)];
         for (before, (shards, driver)) in rounds.into_iter().enumerate() {
             crowd.await_answers(60);
@@ -70,8 +67,6 @@ fn nobody_notices_a_replacement(driver: &str) {
         }
         crowd.await_answers(200);
         crowd.end();
-        let failed = callers.into_iter().filter_map(|caller| caller.join().err()).count();
-        assert_eq!(failed, 0, "callers failed; each says above why\n{}", gateway.log());
     });
     assert_eq!(gateway.exit().code(), Some(0), "the first process has drained");
     assert_eq!(gateway.get("/crm/x").status, 200);
@@ -93,26 +88,32 @@ fn a_successor_that_fails_changes_nothing(driver: &str) {
     assert_eq!(gateway.admin("/readyz").map(|answer| answer.status), Some(200));
 }
 
-/// The process before serves for a while what it had accepted: a revocation reaches it through the file.
-fn what_is_revoked_afterwards_is_refused_by_the_one_before(driver: &str) {
-    let (api, test) = crate::drain::waiting();
+/// The processes before serve for a while what they had accepted: who revokes is answered when they refuse it as well.
+fn what_is_revoked_afterwards_is_refused_by_those_before(driver: &str) {
+    let api = Api::plain();
     let config = Config { server: "data_dir = \"data\"\nshrink_limit = 100".into(), ..Config::to(&api) };
     let mut gateway = Gateway::start(driver, &config);
-    let mut busy = gateway.connect();
-    busy.send(&get("/crm/slow"));
-    api.await_requests(1);
-    let mut kept = gateway.connect();
-    kept.still_served();
     let mut serving = Serving(gateway.pid());
-    serving.replace(&gateway, 0);
+    let request = get("/crm/x");
+    let (begun, rest) = request.split_at(request.len() / 2);
+    let mut callers = Vec::new();
+    for before in 0..2 {
+        let mut caller = gateway.connect();
+        caller.still_served();
+        caller.send(begun); // it is judged when it is whole
+        callers.push(caller);
+        serving.replace(&gateway, before);
+    }
     let revoked = format!("{{\"sha256\":\"{}\"}}", digest(KEY));
-    assert_eq!(gateway.post("/revoke", &revoked).status, 200);
-    eventually("it follows", || gateway.log().contains("are followed"));
-    kept.send(&get("/crm/x"));
-    assert_eq!(kept.answer().status, 401, "the one before");
-    assert_eq!(gateway.get("/crm/x").status, 401, "the one after");
-    test.go();
-    assert_eq!(busy.answer().status, 200);
-    drop((busy, kept));
-    assert_eq!(gateway.exit().code(), Some(0), "the one before has drained");
+    let answer = gateway.post("/revoke", &revoked);
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("\"confirmed\":true"), "{}", answer.text());
+    for mut caller in callers {
+        caller.send(rest);
+        assert_eq!(caller.answer().status, 401, "those before");
+    }
+    assert_eq!(gateway.get("/crm/x").status, 401, "the last one");
+    assert_eq!(gateway.exit().code(), Some(0), "the first one has drained");
+    // Nobody is before it any more who had to be asked.
+    assert!(gateway.post("/revoke", &revoked).text().contains("\"confirmed\":true"));
 }
