@@ -73,8 +73,8 @@ pub const BUFFER_TAILROOM_BYTES: usize = 16;
 pub const BUFFERS_SMALL_KEPT: usize = 1024;
 /// Free buffers of the medium class that a shard keeps.
 pub const BUFFERS_MEDIUM_KEPT: usize = 256;
-/// Free buffers of the large class that a shard keeps.
-pub const BUFFERS_LARGE_KEPT: usize = 32;
+/// Free buffers of the large class that a shard keeps, and streams that have such a one at a time.
+pub const BUFFERS_LARGE_KEPT: usize = 64;
 
 // --- time --------------------------------------------------------------------------------------
 
@@ -130,6 +130,9 @@ pub const PROXY_V2_BYTES_MAX: usize = 2 * 1024;
 /// Counts of connections by address, 4 bytes each, made only where there is a bound on them. Two addresses that share
 /// one are counted together: with 10,000 connected addresses one in 26 does.
 pub const ADDRESS_COUNTS: usize = 256 * 1024;
+/// Bytes that the kernel takes for a caller beyond what it may send at once (`TCP_NOTSENT_LOWAT`, tcp(7)): two pieces of
+/// a stream.
+pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 /// Backlog of a listening socket.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Old tables that wait for a moment in which nobody else needs the processor.

@@ -223,7 +223,7 @@ fn listener(fd: RawFd) -> io::Result<Socket> {
     }
     let address = socket.local_addr()?;
     if address.as_socket().is_some() {
-        socket.set_tcp_nodelay(true)?;
+        shard::configure(&socket)?;
     } else if address.as_pathname().is_none() {
         return Err(io::Error::other(format!("descriptor {fd} was passed and has no address that we know")));
     }

@@ -10,7 +10,7 @@
 //! 0                     start             end                            capacity
 //! ```
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use crate::limits::{
     BUFFER_HEADROOM_BYTES, BUFFER_LARGE_BYTES, BUFFER_MEDIUM_BYTES, BUFFER_SMALL_BYTES,
@@ -47,6 +47,12 @@ impl Class {
         }
     }
 
+    /// The class for the next piece of a stream. Only so many streams of a shard have large ones at a time: those who
+    /// read slowly would hold them for long.
+    pub(super) fn for_stream() -> Self {
+        if LARGE_USED.get() < BUFFERS_LARGE_KEPT { Self::Large } else { Self::Medium }
+    }
+
     /// The class whose buffers have room for `bytes`, if there is one.
     pub(super) fn holding(bytes: usize) -> Option<Self> {
         let whole = bytes.checked_add(BUFFER_HEADROOM_BYTES + BUFFER_TAILROOM_BYTES)?;
@@ -55,6 +61,7 @@ impl Class {
 }
 
 thread_local! {
+    static LARGE_USED: Cell<usize> = const { Cell::new(0) };
     static FREE: RefCell<[Vec<Box<[u8]>>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
 }
 
@@ -74,6 +81,9 @@ pub(super) struct Mark(usize);
 impl Buffer {
     /// An empty buffer from the shard's free list.
     pub(super) fn take(class: Class) -> Self {
+        if class == Class::Large {
+            LARGE_USED.set(LARGE_USED.get() + 1);
+        }
         let memory = FREE
             .with_borrow_mut(|free| free[class as usize].pop())
             .unwrap_or_else(|| vec![0; class.bytes()].into_boxed_slice());
@@ -109,6 +119,14 @@ impl Buffer {
     /// Bytes that can still be received.
     pub(super) fn room(&self) -> usize {
         self.memory.len().saturating_sub(BUFFER_TAILROOM_BYTES + self.end)
+    }
+
+    /// Forgets the content; gives memory up that is too much while it is scarce.
+    pub(super) fn clear_for_stream(&mut self) {
+        self.clear();
+        if self.class == Class::Large && LARGE_USED.get() > BUFFERS_LARGE_KEPT {
+            *self = Self::take(Class::Medium);
+        }
     }
 
     /// Forgets the content.
@@ -237,6 +255,9 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if self.class == Class::Large {
+            let _ = LARGE_USED.try_with(|used| used.set(used.get().saturating_sub(1)));
+        }
         let memory = std::mem::take(&mut self.memory);
         if memory.len() != self.class.bytes() {
             return; // it is with the kernel, which frees it

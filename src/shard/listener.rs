@@ -17,7 +17,7 @@ use super::{
     sys,
 };
 use crate::{
-    limits::LISTEN_BACKLOG,
+    limits::{LISTEN_BACKLOG, UNSENT_BYTES_MAX},
     protocol::http::{Method, Version},
     types::Reason,
 };
@@ -30,7 +30,7 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<StdListener>> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        socket.set_tcp_nodelay(true)?; // inherited by what it accepts
+        configure(&socket)?;
         if address.is_ipv6() {
             socket.set_only_v6(false)?;
         }
@@ -41,6 +41,13 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<StdListener>> {
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// Sets what is inherited by whatever a listening socket of TCP accepts.
+pub fn configure(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    // A caller that does not read costs a little memory of the kernel, and not four mebibytes.
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }
 
 /// Accepts and serves until the listener is stopped. The accept in flight is never dropped: what comes of it is

@@ -41,7 +41,7 @@ use arc_swap::ArcSwap;
 
 pub use addresses::AddressCounts;
 pub use io::Driver;
-pub use listener::bind;
+pub use listener::{bind, configure};
 #[cfg(fuzzing)]
 pub use tls::fuzz;
 

@@ -220,14 +220,14 @@ async fn next_piece(
     piece: &mut Buffer,
     body: &mut Body,
 ) -> Result<bool, Reason> {
-    piece.clear();
+    piece.clear_for_stream();
     if body.end_is_due() {
         *piece = Buffer::take(Class::Large); // the end of the chunks with its trailers, which fit there
         body.put_end(piece);
         return Ok(true);
     }
-    if piece.class() != Class::Large && (body.expects_at_least() > BUFFER_MEDIUM_BYTES as u64) {
-        *piece = Buffer::take(Class::Large);
+    if piece.class() != Class::Large && body.expects_at_least() > BUFFER_MEDIUM_BYTES as u64 {
+        *piece = Buffer::take(Class::for_stream());
     }
     arm(connection, exchange, upstream, exchange.timeouts.body);
     match read(upstream, piece).await {

@@ -190,10 +190,11 @@ impl Pump {
 
     async fn read(&mut self, beyond: &Cell<Option<Buffer>>) -> Result<(), PumpEnd> {
         let class = Class::holding(usize::try_from(self.body.expects_at_least()).unwrap_or(0).max(1));
-        let class =
-            if self.body.expects_at_least() == 0 { Class::Large } else { class.unwrap_or(Class::Large) };
+        let unknown = self.body.expects_at_least() == 0;
+        let class = if unknown { Class::Large } else { class.unwrap_or(Class::Large) };
+        self.piece.clear_for_stream();
         if self.piece.class() != class {
-            self.piece = Buffer::take(class);
+            self.piece = Buffer::take(class.min(Class::for_stream()));
         }
         let due = self.shard.in_millis(self.shard.callers().body_millis).min(self.total_due);
         self.caller_deadline.arm(due, OnExpiry::CancelRead);

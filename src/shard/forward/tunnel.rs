@@ -107,7 +107,7 @@ async fn carry_all(from: &mut Stream, to: &mut Stream, watch: &Watch<'_>) -> Res
             Err(_) => return Err(Broken),
         }
         watch.touch();
-        class = if piece.room() == 0 { Class::Large } else { Class::Small };
+        class = if piece.room() == 0 { Class::for_stream() } else { Class::Small };
         let bytes = piece.len();
         to.write_all(&mut piece).await.map_err(|_| Broken)?;
         watch.shard.after_piece(bytes).await;

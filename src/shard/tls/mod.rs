@@ -218,7 +218,9 @@ impl Session {
         }
         let records = plain.len().div_ceil(PLAINTEXT_MAX);
         let wanted = sending.pending.len() + plain.len() + (records + 1) * OVERHEAD_MAX;
-        let mut out = Buffer::take(Class::holding(wanted).unwrap_or(Class::Large));
+        let whole = Class::holding(wanted).unwrap_or(Class::Large);
+        let class = if sending.pending.is_empty() { whole.min(Class::for_stream()) } else { whole };
+        let mut out = Buffer::take(class);
         if !sending.pending.is_empty() {
             if !out.append(&sending.pending) {
                 return Err(bad_data());

@@ -65,7 +65,7 @@ struct Pool {
 
 impl Pool {
     fn response_class(&self) -> Class {
-        if self.large_responses { Class::Large } else { Class::Medium }
+        if self.large_responses { Class::for_stream() } else { Class::Medium }
     }
 }
 
