@@ -137,6 +137,14 @@ pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Old tables that wait for a moment in which nobody else needs the processor.
 pub const GARBAGE_KEPT_MAX: usize = 4;
+/// Credentials that a caller must present together.
+pub const BRANCH_MEMBERS_MAX: usize = 4;
+/// Ways into one proxy.
+pub const BRANCHES_MAX: usize = 1_000;
+/// Ways into one proxy of which it is told why they were not taken.
+pub const BRANCHES_TOLD_MAX: usize = 8;
+/// What one request may prove in all: more, and the rest does not count.
+pub const PROOFS_MAX: usize = 16;
 /// Names of one client certificate.
 pub const CLIENT_NAMES_MAX: usize = 64;
 /// Sets of authorities that are remembered to stand behind one client certificate.

@@ -12,7 +12,7 @@ use std::{
 use keyferry::{
     config::{
         self, Diagnostic, Loaded, Severity,
-        plan::{Driver, Location},
+        plan::{Branch, Driver, Location},
     },
     types::KeyState,
 };
@@ -34,6 +34,29 @@ keys = [{ sha256 = "70742f82518e2f4c44a28241e85eac9a4870d8c6b8b11ac034a6d66bb074
 alias = "crm"
 target = "api"
 proxy_credentials = ["callers"]
+"#;
+
+/// Two consumers with a credential each, and the beginning of a proxy.
+const OTHERS: &str = r#"
+[[consumer]]
+name = "a"
+[[consumer]]
+name = "b"
+[[credential]]
+name = "a"
+type = "proxy"
+auth = "key"
+consumer = "a"
+keys = [{ sha256 = "1111111111111111111111111111111111111111111111111111111111111111" }]
+[[credential]]
+name = "b"
+type = "proxy"
+auth = "key"
+consumer = "b"
+keys = [{ sha256 = "2222222222222222222222222222222222222222222222222222222222222222" }]
+[[proxy]]
+alias = "x"
+target = "api"
 "#;
 
 /// A directory that is removed at the end.
@@ -101,7 +124,7 @@ fn a_small_file_has_the_documented_defaults() {
     assert_eq!(plan.proxy_credentials[0].locations, [header("x-api-key"), header("authorization")]);
     let proxy = &plan.proxies[0];
     assert_eq!((proxy.label.as_str(), proxy.active, proxy.websocket), ("crm", true, false));
-    assert_eq!(proxy.route.as_ref().map(|route| route.proxy_credentials.clone()), Ok(vec![0]));
+    assert_eq!(proxy.route.as_ref().map(|route| route.security.credentials()), Ok(vec![0]));
 }
 
 #[test]
@@ -380,15 +403,39 @@ fn every_mistake_has_its_place_and_its_remedy() {
         ),
         (
             "[[proxy]]\nalias = \"x\"\ntarget = \"api\"\nproxy_credentials = []".to_owned(),
-            r#"k.toml:17:21: error: proxy[1].proxy_credentials = […]: the list is empty; write proxy_credentials = ["…"], at least one: a proxy without them would let everybody in"#,
+            r#"k.toml:17:21: error: proxy[1].proxy_credentials = […]: the list is empty; write proxy_credentials = ["…"], or security = [["…", "…"], "…"]; security = [] lets everybody in"#,
         ),
         (
             "[[proxy]]\nalias = \"x\"\ntarget = \"api\"".to_owned(),
-            r#"k.toml:14:1: error: proxy[1]: proxy_credentials is missing; write proxy_credentials = ["…"], at least one: a proxy without them would let everybody in"#,
+            r#"k.toml:14:1: error: proxy[1]: it says nothing about who is let in; write proxy_credentials = ["…"], or security = [["…", "…"], "…"]; security = [] lets everybody in"#,
+        ),
+        (
+            "security = []".to_owned(),
+            r#"k.toml:14:12: error: proxy.security = […]: proxy_credentials is written too; write one of the two"#,
+        ),
+        (
+            "[[proxy]]\nalias = \"x\"\ntarget = \"api\"\nsecurity = [[]]".to_owned(),
+            r#"k.toml:17:13: error: proxy[1].security[0] = […]: it has too few or too many members; write 1 to 4 names of credentials"#,
+        ),
+        (
+            "[[proxy]]\nalias = \"x\"\ntarget = \"api\"\nsecurity = [[\"callers\", \"callers\"]]".to_owned(),
+            r#"k.toml:17:25: error: proxy[1].security[0][1] = "callers": the credential is written twice"#,
+        ),
+        (
+            "[[proxy]]\nalias = \"x\"\ntarget = \"api\"\nsecurity = [\"callers\", [\"callers\"]]".to_owned(),
+            r#"k.toml:17:24: error: proxy[1].security[1] = […]: it is written twice"#,
+        ),
+        (
+            format!("{OTHERS}security = [[\"callers\", \"a\", \"b\"]]"),
+            r#"k.toml:34:13: error: proxy[1].security[0] = […]: credentials that are asked for together belong to different consumers; write { all = ["…", "…"], identity = "…" }: the consumer of that one is who calls"#,
+        ),
+        (
+            format!("{OTHERS}security = [{{ all = [\"a\", \"b\"], identity = \"callers\" }}]"),
+            r#"k.toml:34:46: error: proxy[1].security[0].identity = "callers": it is not among them; name one of all"#,
         ),
         (
             "filter = 1".to_owned(),
-            r#"k.toml:14:1: error: proxy.filter: unknown key; the keys here are alias, host, hosts, id, target, target_credential, proxy_credentials, active, upgrades, encoded_slash, default_rule_effect, rule"#,
+            r#"k.toml:14:1: error: proxy.filter: unknown key; the keys here are alias, host, hosts, id, target, target_credential, proxy_credentials, security, active, upgrades, preflight, encoded_slash, default_rule_effect, rule"#,
         ),
         (
             "[[targets]]\nname = \"x\"".to_owned(),
@@ -705,4 +752,22 @@ fn no_text_makes_it_panic_or_read_files() {
     let _ = config::parse_text(&"a.".repeat(10_000));
     let many = config::parse_text(&"x = \n".repeat(5_000)).expect_err("wrong everywhere");
     assert!(many.len() <= 1_001 && many.iter().all(|found| found.severity != Severity::Broken));
+}
+
+#[test]
+fn security_is_an_or_of_ands() {
+    let file = format!(
+        "{BASE}{OTHERS}security = [[\"callers\", \"a\"], \"b\", {{ all = [\"a\", \"b\"], identity = \"b\" }}]\n\
+         preflight = \"pass\"\n[[proxy]]\nalias = \"open\"\ntarget = \"api\"\nsecurity = []\n"
+    );
+    let loaded = Directory::new(&[("keyferry.toml", &file)]).load().expect("it is right");
+    let route = |at: usize| loaded.plan.proxies[at].route.as_ref().expect("it is whole").security.clone();
+    let branch = |members: &[usize], identity| Branch { members: members.into(), identity };
+    assert_eq!(route(0).branches, [branch(&[0], 0)]);
+    // Of callers and a, only a belongs to a consumer.
+    assert_eq!(route(1).branches, [branch(&[0, 1], 1), branch(&[2], 0), branch(&[1, 2], 1)]);
+    assert_eq!(route(1).credentials(), [0, 1, 2]);
+    assert_eq!(route(2).branches, []);
+    let passes: Vec<_> = loaded.plan.proxies.iter().map(|proxy| proxy.pass_preflight).collect();
+    assert_eq!(passes, [false, true, false]);
 }

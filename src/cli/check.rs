@@ -5,7 +5,10 @@ use std::{path::Path, process::ExitCode, sync::Arc};
 use super::{print, rules};
 use crate::{
     compile::{Compiler, Epoch},
-    config::{self, Diagnostic, Loaded, Plan, Severity, plan::Proxy},
+    config::{
+        self, Diagnostic, Loaded, Plan, Severity,
+        plan::{Branch, Proxy},
+    },
     explain::{failed_asserts, rehearsal},
     store::Revocations,
 };
@@ -70,11 +73,17 @@ fn describe(proxy: &Proxy, plan: &Plan) -> String {
     });
     let presents = route.target_credential.and_then(|position| plan.target_credentials.get(position));
     let presents = presents.map_or("no target credential", |credential| &credential.name);
-    let accepted =
-        route.proxy_credentials.iter().filter_map(|position| plan.proxy_credentials.get(*position));
-    let accepted: Vec<_> = accepted
-        .map(|credential| format!("{} ({})", credential.name, plural(credential.key_count(), "key")))
-        .collect();
+    let credential = |position: &usize| {
+        let credential = plan.proxy_credentials.get(*position)?;
+        Some(format!("{} ({})", credential.name, plural(credential.key_count(), "key")))
+    };
+    let all_of = |branch: &Branch| {
+        branch.members.iter().filter_map(credential).collect::<Vec<_>>().join(" together with ")
+    };
+    let accepted: Vec<_> = match route.security.branches.as_slice() {
+        [] => vec!["everybody".to_owned()],
+        branches => branches.iter().map(all_of).collect(),
+    };
     let inactive = if proxy.active { "" } else { " [not active]" };
     format!(
         "{}{inactive} → {target}\n    accepts {}\n    presents {presents}",

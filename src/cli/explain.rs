@@ -19,7 +19,7 @@ use crate::{
     compile::{Compiler, Epoch},
     config::{
         self, Plan,
-        plan::{Rule, Rules},
+        plan::{Proxy, Rule, Rules},
     },
     explain::{Explanation, Question, Said, explain, rehearsal},
     store::Revocations,
@@ -134,11 +134,19 @@ fn to_text(explanation: &Explanation, plan: &Plan) -> String {
         or_none(&explanation.proxy),
         or_none(&explanation.credential)
     );
+    for (at, reason) in &explanation.lost {
+        let members = members(*at, explanation, plan).join(" and ");
+        text.push_str(&format!("not by      {members}: {}\n", reason.word()));
+    }
+    let by = explanation.won.map(|at| members(at, explanation, plan)).unwrap_or_default();
+    if by.len() > 1 {
+        text.push_str(&format!("by          {}\n", by.join(" and ")));
+    }
     if let Some(path) = &explanation.path {
         text.push_str(&format!("path        {path}\n"));
     }
     for said in &explanation.said {
-        let (rules, owner) = rules_of(said.scope, explanation, plan).unzip();
+        let (rules, owner) = rules_of(said, explanation, plan).unzip();
         let word = said.effect.map_or("nothing", |effect| effect.word());
         let why = if said.by_default && said.effect.is_some() { ", by default" } else { "" };
         text.push_str(&format!("\n{} {} says {word}{why}\n", said.scope.word(), owner.unwrap_or_default()));
@@ -156,11 +164,23 @@ fn to_text(explanation: &Explanation, plan: &Plan) -> String {
     text
 }
 
+fn proxy_of<'p>(explanation: &Explanation, plan: &'p Plan) -> Option<&'p Proxy> {
+    plan.proxies.iter().find(|proxy| Some(&proxy.label) == explanation.proxy.as_ref())
+}
+
+/// The members of a branch of the proxy's security.
+fn members<'p>(at: usize, explanation: &Explanation, plan: &'p Plan) -> Vec<&'p str> {
+    let route = proxy_of(explanation, plan).and_then(|proxy| proxy.route.as_ref().ok());
+    let branch = route.and_then(|route| route.security.branches.get(at));
+    let members = branch.map_or(&[][..], |branch| &branch.members);
+    members.iter().filter_map(|at| Some(plan.proxy_credentials.get(*at)?.name.as_str())).collect()
+}
+
 /// The rules of a place, and the name of who has them.
-fn rules_of<'p>(scope: RuleScope, explanation: &Explanation, plan: &'p Plan) -> Option<(&'p Rules, &'p str)> {
-    let proxy = plan.proxies.iter().find(|proxy| Some(&proxy.label) == explanation.proxy.as_ref())?;
+fn rules_of<'p>(said: &Said, explanation: &Explanation, plan: &'p Plan) -> Option<(&'p Rules, &'p str)> {
+    let proxy = proxy_of(explanation, plan)?;
     let route = proxy.route.as_ref().ok()?;
-    match scope {
+    match said.scope {
         RuleScope::Proxy => Some((&proxy.rules, &proxy.label)),
         RuleScope::Target => plan.targets.get(route.target).map(|target| (&*target.rules, &*target.name)),
         RuleScope::TargetCredential => {
@@ -169,7 +189,7 @@ fn rules_of<'p>(scope: RuleScope, explanation: &Explanation, plan: &'p Plan) -> 
         }
         RuleScope::ProxyCredential => {
             let mut credentials = plan.proxy_credentials.iter();
-            let credential = credentials.find(|one| Some(&one.name) == explanation.credential.as_ref())?;
+            let credential = credentials.find(|one| Some(&one.name) == said.credential.as_ref())?;
             Some((&credential.rules, &credential.name))
         }
     }
@@ -186,6 +206,10 @@ fn to_json(explanation: &Explanation, plan: &Plan) -> Value {
     json!({
         "proxy": explanation.proxy,
         "credential": explanation.credential,
+        "by": explanation.won.map(|at| members(at, explanation, plan)),
+        "not_by": explanation.lost.iter().map(|(at, reason)| {
+            json!({ "credentials": members(*at, explanation, plan), "reason": reason.word() })
+        }).collect::<Vec<_>>(),
         "path": explanation.path,
         "scopes": said,
         "default_rule_effect": explanation.default.map(|effect| effect.word()),
@@ -196,7 +220,7 @@ fn to_json(explanation: &Explanation, plan: &Plan) -> Value {
 }
 
 fn said_to_json(said: &Said, explanation: &Explanation, plan: &Plan) -> Value {
-    let (rules, owner) = rules_of(said.scope, explanation, plan).unzip();
+    let (rules, owner) = rules_of(said, explanation, plan).unzip();
     let rule = |rule: &Rule| {
         json!({
             "effect": rule.effect.word(),

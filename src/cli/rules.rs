@@ -13,7 +13,7 @@ use crate::{
 /// Lists all rules that a proxy asks.
 pub(super) fn list(text: &mut String, proxy: &Proxy, plan: &Plan) {
     let Ok(route) = &proxy.route else { return };
-    for credential in route.proxy_credentials.iter().filter_map(|at| plan.proxy_credentials.get(*at)) {
+    for credential in route.security.credentials().iter().filter_map(|at| plan.proxy_credentials.get(*at)) {
         place(text, RuleScope::ProxyCredential, &credential.name, &credential.rules);
     }
     let target_credential = route.target_credential.and_then(|at| plan.target_credentials.get(at));

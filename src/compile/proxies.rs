@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use super::{CompiledRules, credentials::IDENTITY_FIELDS, series::SeriesNumbers};
 use crate::{
-    config::plan::{Location as PlannedLocation, Plan, Proxy as PlannedProxy, ProxyRoute, TargetCredential},
-    snapshot::{Location, LocationKind, NameSet, Proxy, ProxyRules, RuleSet, Serving, UpstreamId},
+    config::plan::{
+        Branch, Location as PlannedLocation, Plan, Proxy as PlannedProxy, ProxyRoute, TargetCredential,
+    },
+    snapshot::{
+        Branch as CompiledBranch, Location, LocationKind, NameSet, Proxy, ProxyRules, RuleSet, Security,
+        Serving, UpstreamId,
+    },
     types::{Effect, Secret},
 };
 
@@ -59,7 +64,7 @@ fn compile(
     let Places { upstreams, credentials } = places;
     let resolved = proxy.route.as_ref().ok().and_then(|route| Some((route, *upstreams.get(route.target)?)));
     let (route, upstream) = resolved.unzip();
-    let locations = route.map_or_else(Box::default, |route| locations(route, plan, credentials));
+    let security = route.map_or_else(Security::default, |route| security(proxy, route, plan, credentials));
     let target_credential =
         route.and_then(|route| route.target_credential).and_then(|at| plan.target_credentials.get(at));
     Proxy {
@@ -69,13 +74,22 @@ fn compile(
         upstream_index: route.and_then(|route| u32::try_from(route.target).ok()).unwrap_or(u32::MAX),
         websocket: proxy.websocket,
         keep_encoded_slash: proxy.keep_encoded_slash,
-        stripped: Arc::new(stripped(&locations, target_credential)),
+        stripped: Arc::new(stripped(&security.locations, target_credential)),
         injected: injected(target_credential),
         rules,
-        challenge: challenge(&proxy.label, &locations),
+        challenge: challenge(&proxy.label, &security.locations),
         series: series.of(&proxy.label, accepted(route, plan, credentials)),
-        locations,
+        security,
     }
+}
+
+fn security(proxy: &PlannedProxy, route: &ProxyRoute, plan: &Plan, numbers: &[u32]) -> Security {
+    let branch = |planned: &Branch| CompiledBranch {
+        members: planned.members.iter().filter_map(|at| numbers.get(*at).copied()).collect(),
+        identity: planned.identity,
+    };
+    let branches = route.security.branches.iter().map(branch).collect();
+    Security::new(locations(route, plan, numbers), branches, proxy.pass_preflight)
 }
 
 /// Number, name and consumer of every credential that a route accepts.
@@ -84,8 +98,8 @@ fn accepted<'p>(
     plan: &'p Plan,
     numbers: &'p [u32],
 ) -> impl Iterator<Item = (u32, &'p str, Option<&'p str>)> {
-    let positions = route.map_or(&[][..], |route| &route.proxy_credentials);
-    positions.iter().filter_map(|&at| {
+    let branches = route.map_or(&[][..], |route| &route.security.branches);
+    branches.iter().filter_map(Branch::identity).filter_map(|at| {
         let credential = plan.proxy_credentials.get(at)?;
         let consumer = credential.consumer.and_then(|at| plan.consumers.get(at));
         let number = *numbers.get(at)?;
@@ -104,7 +118,7 @@ fn serving(proxy: &PlannedProxy, upstream: Option<UpstreamId>) -> Serving {
 /// Every place that a credential of the proxy names, once, in the order in which they are first named.
 fn locations(route: &ProxyRoute, plan: &Plan, numbers: &[u32]) -> Box<[Location]> {
     let mut found: Vec<(&PlannedLocation, Vec<u32>)> = Vec::new();
-    for &at in &route.proxy_credentials {
+    for at in route.security.credentials() {
         let (Some(credential), Some(&number)) = (plan.proxy_credentials.get(at), numbers.get(at)) else {
             continue;
         };

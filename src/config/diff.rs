@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::plan::{Edge, Listener, Plan, Proxy, ProxyCredential, ProxyRoute, Server};
+use super::plan::{Branch, Edge, Listener, Plan, Proxy, ProxyCredential, ProxyRoute, Server};
 use crate::types::Endpoint;
 
 /// Names of one sort that a line of the log shows.
@@ -63,16 +63,28 @@ fn same_but_for_positions((old, before): (&Proxy, &Plan), (new, after): (&Proxy,
     let new_route = new.route.as_ref().map(|route| names(route, after));
     let own = |proxy: &Proxy| {
         let names = (proxy.id.clone(), proxy.alias.clone(), proxy.hosts.clone());
-        (names, proxy.active, proxy.websocket, proxy.keep_encoded_slash, Arc::clone(&proxy.rules))
+        (
+            names,
+            proxy.active,
+            proxy.websocket,
+            proxy.pass_preflight,
+            proxy.keep_encoded_slash,
+            Arc::clone(&proxy.rules),
+        )
     };
     old_route == new_route && own(old) == own(new)
 }
 
-fn names<'p>(route: &ProxyRoute, plan: &'p Plan) -> (Option<&'p str>, Option<&'p str>, Vec<&'p str>) {
+/// The names of target, target credential, and the members of each branch of the security.
+type Names<'p> = (Option<&'p str>, Option<&'p str>, Vec<(Vec<&'p str>, usize)>);
+
+fn names<'p>(route: &ProxyRoute, plan: &'p Plan) -> Names<'p> {
     let target = plan.targets.get(route.target).map(|one| one.name.as_str());
     let presents = route.target_credential.and_then(|at| plan.target_credentials.get(at));
-    let accepts = route.proxy_credentials.iter().filter_map(|at| plan.proxy_credentials.get(*at));
-    (target, presents.map(|one| one.name.as_str()), accepts.map(|one| one.name.as_str()).collect())
+    let named = |at: &usize| plan.proxy_credentials.get(*at).map_or("", |one| one.name.as_str());
+    let branch = |branch: &Branch| (branch.members.iter().map(named).collect(), branch.identity);
+    let accepts = route.security.branches.iter().map(branch).collect();
+    (target, presents.map(|one| one.name.as_str()), accepts)
 }
 
 /// What of listeners cannot change while they listen: all but the certificates of those that speak TLS.

@@ -25,6 +25,7 @@ mod pem;
 pub mod plan;
 mod plan_edge;
 mod plan_rules;
+mod plan_security;
 mod plan_tls;
 mod raw;
 mod report;

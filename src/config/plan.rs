@@ -8,6 +8,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 pub use super::key_list::{KeyDetail, KeyList, KeyRef, PARTS as KEY_PARTS};
 pub use super::plan_edge::{Edge, Redirect};
 pub use super::plan_rules::{Assert, AssertRequest, Expected, FieldCheck, Origin, PathCheck, Rule, Rules};
+pub use super::plan_security::{Branch, Security};
 pub use super::plan_tls::{Authorities, ClientCa, Identity, ListenerTls, Roots, TargetTls, TlsVersion};
 use crate::types::{Digest, Endpoint, KeyState, Secret, Window};
 
@@ -272,6 +273,8 @@ pub struct Proxy {
     pub active: bool,
     /// `upgrades`: protocols that are tunnelled, in lower case; only `websocket` exists.
     pub websocket: bool,
+    /// `preflight`: `"pass"` lets the preflight requests of browsers through without credentials.
+    pub pass_preflight: bool,
     /// `encoded_slash`: `"keep"` rather than `"refuse"`.
     pub keep_encoded_slash: bool,
     /// `[[proxy.rule]]`.
@@ -289,6 +292,6 @@ pub struct ProxyRoute {
     pub target: usize,
     /// `target_credential`, as a position in [`Plan::target_credentials`].
     pub target_credential: Option<usize>,
-    /// `proxy_credentials`, as positions in [`Plan::proxy_credentials`], at least one.
-    pub proxy_credentials: Vec<usize>,
+    /// `security` or `proxy_credentials`.
+    pub security: Security,
 }

@@ -50,6 +50,10 @@ pub struct Explanation {
     pub proxy: Option<String>,
     /// The credential that the caller has.
     pub credential: Option<String>,
+    /// The branches of the proxy's security that are not satisfied before the one that is, and why: their positions.
+    pub lost: Vec<(usize, Reason)>,
+    /// The branch that is satisfied.
+    pub won: Option<usize>,
     /// The path that rules see, if it came to them.
     pub path: Option<String>,
     /// What the places with rules said, in the order in which they are asked.
@@ -81,7 +85,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Explanation {
         Ok(found) => found,
         Err(reason) => (None, None, None, reason),
     };
-    Explanation { proxy, credential, path: record.path, said: record.said, default, reason }
+    let Record { path, said, lost, won, .. } = record;
+    Explanation { proxy, credential, lost, won, path, said, default, reason }
 }
 
 type Found = (Option<String>, Option<String>, Option<Effect>, Reason);
@@ -118,10 +123,10 @@ fn found(decision: Result<Permit<'_, '_>, Denial<'_>>) -> Found {
         Ok(permit) => (Some(permit.proxy()), Some(permit.identity()), Reason::Forwarded),
         Err(denial) => (denial.proxy, denial.identity, denial.reason),
     };
-    let name = |identity: Identity<'_>| identity.credential.name.to_string();
+    let name = |identity: Identity<'_>| Some(identity.credential()?.name.to_string());
     (
         proxy.map(|proxy| proxy.label.to_string()),
-        identity.map(name),
+        identity.and_then(name),
         proxy.map(|proxy| proxy.rules.default),
         reason,
     )

@@ -2,7 +2,7 @@
 
 use crate::{
     policy::Watch,
-    types::{Effect, RuleScope},
+    types::{Effect, Reason, RuleScope},
 };
 
 /// What one place with rules said.
@@ -10,6 +10,8 @@ use crate::{
 pub struct Said {
     /// The place.
     pub scope: RuleScope,
+    /// The credential of the caller's that it belongs to, if it is one.
+    pub credential: Option<String>,
     /// What it said; nothing if it kept out of it.
     pub effect: Option<Effect>,
     /// Whether only its default said so.
@@ -22,6 +24,11 @@ pub struct Said {
 pub(super) struct Record {
     pub path: Option<String>,
     pub said: Vec<Said>,
+    /// The branches of the proxy that are not satisfied, and why, as far as that is told.
+    pub lost: Vec<(usize, Reason)>,
+    /// The branch that is.
+    pub won: Option<usize>,
+    asked: Option<String>,
     matched: Vec<usize>,
 }
 
@@ -32,6 +39,18 @@ impl Watch for Record {
         self.path = Some(path.escape_ascii().to_string());
     }
 
+    fn branch_lost(&mut self, branch: usize, reason: Reason) {
+        self.lost.push((branch, reason));
+    }
+
+    fn branch_won(&mut self, branch: usize) {
+        self.won = Some(branch);
+    }
+
+    fn asking(&mut self, credential: Option<&str>) {
+        self.asked = credential.map(str::to_owned);
+    }
+
     fn rule_matched(&mut self, _scope: RuleScope, rule: usize) {
         self.matched.push(rule);
     }
@@ -39,6 +58,6 @@ impl Watch for Record {
     fn scope_said(&mut self, scope: RuleScope, effect: Option<Effect>, by_default: bool) {
         let mut rules = std::mem::take(&mut self.matched);
         rules.sort_unstable();
-        self.said.push(Said { scope, effect, by_default, rules });
+        self.said.push(Said { scope, credential: self.asked.take(), effect, by_default, rules });
     }
 }

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use super::{
-    ClientCertificate, Denial, Identity, Permit, RuleMemory, Watch, authenticate::authenticate,
-    authorise::authorise,
+    ClientCertificate, Denial, Identity, Permit, Proof, RuleMemory, Watch,
+    authenticate::authenticate,
+    authorise::{Asked, authorise},
 };
 use crate::{
     protocol::http::{
-        Form, RequestHead,
+        Form, Method, RequestHead,
         path::{EncodedSlash, Normal, normalise, split_alias, valid_query},
     },
     snapshot::{Proxy, Serving, Snapshot},
@@ -45,31 +46,37 @@ pub fn decide<'s, 'b>(
     means: Means<'b, impl Watch>,
 ) -> Result<Permit<'s, 'b>, Denial<'s>> {
     let (now, certificate) = (means.now, means.certificate);
-    judge(snapshot, head, means, |proxy| authenticate(snapshot, proxy, &head.fields, certificate, now))
+    judge(snapshot, head, means, |proxy, watch| {
+        authenticate(snapshot, proxy, &head.fields, certificate, now, watch)
+    })
 }
 
-/// The same for a caller whose credential is taken for granted: what an operator asks with `keyferry explain` and in
-/// `[[assert]]`. No shard calls it.
+/// The same for a caller whose credential is taken for granted, together with those that the first branch which it
+/// belongs to asks for: what an operator asks with `keyferry explain` and in `[[assert]]`. No shard calls it.
 pub fn decide_as<'s, 'b>(
     snapshot: &'s Snapshot,
     head: &RequestHead<'b>,
     credential: u32,
     means: Means<'b, impl Watch>,
 ) -> Result<Permit<'s, 'b>, Denial<'s>> {
-    judge(snapshot, head, means, |proxy| {
-        if snapshot.revoked.credential(credential) {
+    judge(snapshot, head, means, |proxy, watch| {
+        let mut branches = proxy.security.branches.iter().enumerate();
+        let branch = branches.find(|(_, branch)| branch.members.contains(&credential));
+        let (at, branch) = branch.ok_or(Reason::KeyUnknown)?;
+        watch.branch_won(at);
+        if branch.members.iter().any(|member| snapshot.revoked.credential(*member)) {
             return Err(Reason::KeyRevoked);
         }
-        let accepted = proxy.accepts(credential).then(|| snapshot.credential(credential)).flatten();
-        accepted.map(|credential| Identity { credential, key: None }).ok_or(Reason::KeyUnknown)
+        let members = branch.members.iter().filter_map(|member| snapshot.credential(*member));
+        Ok(Identity::new(members.map(|credential| Proof { credential, key: None }), branch.identity))
     })
 }
 
-fn judge<'s, 'b>(
+fn judge<'s, 'b, W: Watch>(
     snapshot: &'s Snapshot,
     head: &RequestHead<'b>,
-    means: Means<'b, impl Watch>,
-    authenticate: impl FnOnce(&'s Proxy) -> Result<Identity<'s>, Reason>,
+    means: Means<'b, W>,
+    authenticate: impl FnOnce(&'s Proxy, &mut W) -> Result<Identity<'s>, Reason>,
 ) -> Result<Permit<'s, 'b>, Denial<'s>> {
     let Means { source, path: scratch, rules, watch, .. } = means;
     let Routed { proxy, rest } = route(snapshot, head)?;
@@ -80,7 +87,8 @@ fn judge<'s, 'b>(
         Serving::Broken => return Err(deny(Reason::ProxyBroken)),
     }
     watch.authenticating();
-    let authenticated = authenticate(proxy);
+    let preflight = proxy.security.pass_preflight && is_preflight(head);
+    let authenticated = if preflight { Ok(Identity::default()) } else { authenticate(proxy, watch) };
     watch.authenticated();
     let identity = authenticated.map_err(deny)?;
     let deny = |reason| Denial { reason, proxy: Some(proxy), identity: Some(identity) };
@@ -89,7 +97,8 @@ fn judge<'s, 'b>(
     if head.target.query.is_some_and(|query| !valid_query(query)) {
         return Err(deny(Reason::TargetInvalid));
     }
-    authorise(proxy, identity, head, path, source, rules, watch).map_err(deny)?;
+    let asked = Asked { head, path, source, preflight };
+    authorise(proxy, &identity, &asked, rules, watch).map_err(deny)?;
     let upstream = snapshot.upstreams.get(proxy.upstream_index as usize).ok_or(deny(Reason::ProxyBroken))?;
     if upstream.base_path.is_empty() && path.starts_with(b"//") {
         // At the front of a target it would be read as an authority by whoever resolves it as a reference.
@@ -98,7 +107,13 @@ fn judge<'s, 'b>(
     if upstream.addresses.is_empty() {
         return Err(deny(Reason::UpstreamUnresolved));
     }
-    Ok(Permit::new(proxy, upstream, identity, path, head.target.query))
+    Ok(Permit::new(proxy, upstream, identity, path, head.target.query, preflight))
+}
+
+/// Whether a browser asks what it may ask (Fetch §3.2.2, CORS-preflight request): it never sends credentials with it.
+fn is_preflight(head: &RequestHead<'_>) -> bool {
+    let has = |name: &[u8]| head.fields.by_name(name).next().is_some();
+    head.method == Method::Options && has(b"origin") && has(b"access-control-request-method")
 }
 
 struct Routed<'s, 'b> {

@@ -49,8 +49,12 @@ pub fn write_request_fields(
         Version::Http10 => b"1.0 keyferry",
     };
     sink.field(b"Via", via);
-    sink.lines(permit.proxy().injected.expose());
-    sink.lines(&permit.identity().credential.identity);
+    if !permit.is_preflight() {
+        sink.lines(permit.proxy().injected.expose());
+    }
+    if let Some(credential) = permit.identity().credential() {
+        sink.lines(&credential.identity);
+    }
     sink.field(b"X-Request-Id", caller.request_id);
     sink.field(b"X-Forwarded-For", caller.address);
     sink.field(b"X-Forwarded-Proto", caller.scheme);

@@ -18,5 +18,5 @@ pub use edit::{
     CallerFacts, FieldSink, response_field_passes, trailer_passes, write_request_fields,
     write_response_fields,
 };
-pub use verdict::{Denial, Identity, Permit};
+pub use verdict::{Denial, Identity, Permit, Proof};
 pub use watch::{Unwatched, Watch};

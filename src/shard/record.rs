@@ -172,10 +172,11 @@ impl Shard {
         identity: Option<Identity<'_>>,
         seen: &Seen<'_>,
     ) -> Trace {
-        if let Some(key) = identity.and_then(|identity| identity.key) {
+        for key in identity.iter().flat_map(|identity| identity.proofs()).filter_map(|proof| proof.key) {
             self.cells.note_use(key.number, seen.time_millis);
         }
-        let credential = identity.map(|identity| identity.credential.number);
+        let credential = identity.and_then(|identity| identity.credential());
+        let credential = credential.map(|credential| credential.number);
         let (began, authentication) = stopwatch.read();
         Trace {
             series: proxy.map_or(SeriesId::UNROUTED, |proxy| proxy.series.of(credential)),

@@ -11,6 +11,7 @@ mod proxies;
 mod revoked;
 mod routes;
 mod rules;
+mod security;
 mod tls;
 mod upstreams;
 
@@ -19,13 +20,14 @@ use std::sync::Arc;
 pub use doors::{Door, RedirectTo};
 pub use keys::{KeyEntry, KeyTable, PARTS as KEY_PARTS};
 pub use names::NameSet;
-pub use proxies::{Credential, Location, LocationKind, Proxy, ProxyRules, ProxySeries, Serving};
+pub use proxies::{Credential, Proxy, ProxyRules, ProxySeries, Serving};
 pub use revoked::{Revoked, RevokedFor};
 pub use routes::Routes;
 pub use rules::{
     BuildBudget, FieldCheck, FieldPattern, LazyCaches, Methods, PathUse, Rule, RuleSet, RuleSetBuilder,
     RuleSource, ScopeBits,
 };
+pub use security::{Branch, Location, LocationKind, Security};
 pub use tls::UpstreamTls;
 pub use upstreams::{MILLIS_NEVER, Upstream, UpstreamId, UpstreamTimeouts};
 

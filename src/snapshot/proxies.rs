@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::server::danger::ClientCertVerifier;
 
-use super::{NameSet, RuleSet, ScopeBits, UpstreamId};
+use super::{NameSet, RuleSet, ScopeBits, Security, UpstreamId};
 use crate::types::{Effect, Secret, SeriesId};
 
 /// Whether a proxy serves.
@@ -33,8 +33,8 @@ pub struct Proxy {
     pub websocket: bool,
     /// Whether `%2F` in a path is kept rather than refused.
     pub keep_encoded_slash: bool,
-    /// Where its callers' keys may stand, in the order in which they are tried.
-    pub locations: Box<[Location]>,
+    /// Whom it lets in.
+    pub security: Security,
     /// Fields of a request that never reach the API as the caller sent them: every location, every identity
     /// field, every field that is set for the API. Shared, because a body that streams needs it for its trailers
     /// after the snapshot was let go.
@@ -75,13 +75,6 @@ impl ProxySeries {
     }
 }
 
-impl Proxy {
-    /// Whether the keys of a credential count anywhere.
-    pub fn accepts(&self, credential: u32) -> bool {
-        self.locations.iter().any(|location| location.credentials.binary_search(&credential).is_ok())
-    }
-}
-
 /// The rules that hold for every caller of a proxy.
 #[derive(Debug, Clone)]
 pub struct ProxyRules {
@@ -101,28 +94,6 @@ impl Default for ProxyRules {
         let none = Arc::<RuleSet>::default();
         Self { target_credential: none.clone(), proxy: none.clone(), target: none, default: Effect::Allow }
     }
-}
-
-/// One place where a key may stand.
-#[derive(Debug)]
-pub struct Location {
-    /// The field's name in lower case; empty if it is none.
-    pub name: Box<[u8]>,
-    /// How its value is read.
-    pub kind: LocationKind,
-    /// Numbers of the credentials whose keys count there, sorted.
-    pub credentials: Box<[u32]>,
-}
-
-/// How the value of a location is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LocationKind {
-    /// The whole value is the key.
-    Plain,
-    /// The value of `Authorization`: the key itself, or behind `Bearer` or `ApiKey`.
-    Authorization,
-    /// No field: the client certificate of the connection.
-    Certificate,
 }
 
 /// One proxy credential.

@@ -72,6 +72,8 @@ reasons! {
     CredentialAmbiguous = 400 Caller "credential-ambiguous" "Two different credentials were presented in one place";
     /// No credential of the proxy was presented.
     CredentialMissing = 401 Caller "credential-missing" "A credential is required";
+    /// The presented credential counts only together with another, which was not presented.
+    CredentialIncomplete = 401 Caller "credential-incomplete" "Another credential is required as well";
     /// The presented key is none that this proxy accepts.
     KeyUnknown = 401 Caller "key-unknown" "The credential is not valid";
     /// The key is not yet accepted, by its state or its `not_before`.

@@ -29,6 +29,7 @@ mod reload_refused;
 mod revoke;
 mod routing;
 mod rules;
+mod security;
 mod service;
 mod slow_sides;
 mod telemetry;

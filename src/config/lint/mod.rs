@@ -45,7 +45,7 @@ fn places(plan: &Plan) -> Vec<Place<'_>> {
     };
     let mut places = Vec::new();
     for (at, credential) in plan.proxy_credentials.iter().enumerate() {
-        let proxies = with(&|route| route.proxy_credentials.contains(&at));
+        let proxies = with(&|route| route.security.credentials().contains(&at));
         places.push(Place { scope: RuleScope::ProxyCredential, rules: &credential.rules, proxies });
     }
     for (at, credential) in plan.target_credentials.iter().enumerate() {

@@ -72,6 +72,11 @@ impl<T> Directory<T> {
         self.positions.get(name).copied()
     }
 
+    /// The object at a position.
+    pub fn get(&self, position: usize) -> Option<&T> {
+        self.entries.get(position).map(|entry| &entry.object)
+    }
+
     /// The position of an object that is about to be used, or the sentence that says why it cannot be.
     pub fn refer(&mut self, name: &str) -> Option<Result<usize, &str>> {
         let position = self.find(name)?;

@@ -21,6 +21,7 @@ mod proxy_credential;
 mod record;
 mod rule;
 mod secret;
+mod security;
 mod server;
 mod target;
 mod target_credential;

@@ -14,17 +14,18 @@ use super::{
     Credentials,
     directory::Directory,
     field, host, rule,
+    security::{self, Named},
 };
 use crate::limits;
 
-/// Most host names of one proxy, and most credentials.
+/// Most host names of one proxy.
 const MEMBERS_MAX: usize = 1_000;
 
 /// What proxies refer to.
 pub(super) struct References<'a> {
     /// `target`.
     pub targets: &'a Directory<Target>,
-    /// `target_credential` and `proxy_credentials`.
+    /// `target_credential`, `security` and `proxy_credentials`.
     pub credentials: &'a mut Credentials,
 }
 
@@ -73,6 +74,7 @@ impl Reader<'_> {
             hosts,
             active: field::boolean(&mut table, "active", true, self.report),
             websocket: self.upgrades(&mut table),
+            pass_preflight: self.preflight(&mut table),
             keep_encoded_slash: self.encoded_slash(&mut table),
             rules: rule::rules_of_proxy(&mut table, self.report),
             origin: table.origin(self.report),
@@ -109,11 +111,13 @@ impl Reader<'_> {
         let target = table.require("target", r#"write target = "…", the name of a [[target]]"#, self.report);
         let target = target.map(|value| self.target(&value));
         let target_credential = table.take("target_credential").map(|value| self.target_credential(&value));
-        let proxy_credentials = self.proxy_credentials(table);
+        let credentials = &mut *self.references.credentials;
+        let mut find = |value: &Value<'_>, report: &mut Report| proxy_credential(value, credentials, report);
+        let security = security::security(table, &mut find, self.report);
         Ok(ProxyRoute {
             target: target.unwrap_or_else(|| Err("it has no target".to_owned()))?,
             target_credential: target_credential.transpose()?,
-            proxy_credentials: proxy_credentials?,
+            security: security?,
         })
     }
 
@@ -135,46 +139,6 @@ impl Reader<'_> {
             None if names.has(name) => Err(unreadable(name)),
             None => Err(dangling(value, name, TARGET_CREDENTIAL, target.suggest(name), self.report)),
         }
-    }
-
-    fn proxy_credential(&mut self, value: &Value<'_>) -> Result<usize, String> {
-        let name = self.name_of(value)?;
-        let Credentials { names, proxy, target } = &mut *self.references.credentials;
-        match proxy.refer(name) {
-            Some(Ok(position)) => Ok(position),
-            Some(Err(why)) => Err(out_of_service(value, name, PROXY_CREDENTIAL, why, self.report)),
-            None if target.find(name).is_some() => {
-                Err(other_type(value, name, PROXY_CREDENTIAL, self.report))
-            }
-            None if names.has(name) => Err(unreadable(name)),
-            None => Err(dangling(value, name, PROXY_CREDENTIAL, proxy.suggest(name), self.report)),
-        }
-    }
-
-    fn proxy_credentials(&mut self, table: &mut Table<'_>) -> Result<Vec<usize>, String> {
-        let help =
-            r#"write proxy_credentials = ["…"], at least one: a proxy without them would let everybody in"#;
-        let none = "it has no proxy credentials".to_owned();
-        let Some(value) = table.require("proxy_credentials", help, self.report) else { return Err(none) };
-        let members = self.members(&value);
-        if value.inner().as_array().is_some_and(|list| list.is_empty()) {
-            value.error(Problem::new("the list is empty", help), self.report);
-            return Err(none);
-        }
-        let mut positions = Vec::new();
-        let mut failed = None;
-        for member in members {
-            match self.proxy_credential(&member) {
-                Ok(position) if positions.contains(&position) => {
-                    member.error(Problem::plain("the credential is written twice"), self.report);
-                }
-                Ok(position) => positions.push(position),
-                Err(sentence) => {
-                    failed.get_or_insert(sentence);
-                }
-            }
-        }
-        failed.map_or(Ok(positions), Err)
     }
 
     fn upgrades(&mut self, table: &mut Table<'_>) -> bool {
@@ -199,7 +163,35 @@ impl Reader<'_> {
     }
 
     fn name_of<'a>(&mut self, value: &Value<'a>) -> Result<&'a str, String> {
-        value.text(self.report).ok_or_else(|| "a reference of it is not a name".to_owned())
+        name_of(value, self.report)
+    }
+
+    fn preflight(&mut self, table: &mut Table<'_>) -> bool {
+        let Some(value) = table.take("preflight") else { return false };
+        field::choice(&value, &[("judge", false), ("pass", true)], self.report).unwrap_or(false)
+    }
+}
+
+fn name_of<'a>(value: &Value<'a>, report: &mut Report) -> Result<&'a str, String> {
+    value.text(report).ok_or_else(|| "a reference of it is not a name".to_owned())
+}
+
+fn proxy_credential(
+    value: &Value<'_>,
+    credentials: &mut Credentials,
+    report: &mut Report,
+) -> Result<Named, String> {
+    let name = name_of(value, report)?;
+    let Credentials { names, proxy, target } = credentials;
+    match proxy.refer(name) {
+        Some(Ok(position)) => {
+            let consumer = proxy.get(position).and_then(|credential| credential.consumer);
+            Ok(Named { position, consumer })
+        }
+        Some(Err(why)) => Err(out_of_service(value, name, PROXY_CREDENTIAL, why, report)),
+        None if target.find(name).is_some() => Err(other_type(value, name, PROXY_CREDENTIAL, report)),
+        None if names.has(name) => Err(unreadable(name)),
+        None => Err(dangling(value, name, PROXY_CREDENTIAL, proxy.suggest(name), report)),
     }
 }
 

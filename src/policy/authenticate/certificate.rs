@@ -17,8 +17,9 @@ use x509_parser::{
 };
 
 use super::{
-    Identity, Now,
-    key::{Verdict, verify_digest},
+    Now,
+    found::Found,
+    key::{usable, verify_digest},
 };
 use crate::{
     limits::{CLIENT_AUTHORITIES_KEPT_MAX, CLIENT_CHECK_MILLIS, CLIENT_NAMES_MAX},
@@ -141,33 +142,24 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// Looks the names up; the first that is accepted decides, unless any is revoked: a fingerprint that is stops the one
-/// certificate that was stolen, whatever else its owner is known by.
+/// Looks the names up, unless any is revoked: a fingerprint that is stops the one certificate that was stolen, whatever
+/// else its owner is known by.
 pub(super) fn verify<'s>(
     snapshot: &'s Snapshot,
     location: &Location,
     certificate: &ClientCertificate,
     now: Now,
-) -> Verdict<'s> {
-    let mut closest = Reason::KeyUnknown;
-    if certificate.is_revoked(snapshot, |credential| location.credentials.binary_search(&credential).is_ok())
-    {
-        return Verdict::Refused(Reason::KeyRevoked);
+    found: &mut Found<'s>,
+) {
+    if certificate.is_revoked(snapshot, |credential| location.counts(credential)) {
+        return found.refuse_all(location, Reason::KeyRevoked);
     }
     for name in &certificate.names {
-        match verify_digest(snapshot, location, name, now) {
-            Verdict::Accepted(identity) => match counts(certificate, identity, now) {
-                Ok(()) => return Verdict::Accepted(identity),
-                Err(reason) => closest = super::closer(closest, reason),
-            },
-            Verdict::Refused(reason) => closest = super::closer(closest, reason),
-        }
+        verify_digest(snapshot, location, name, found, |credential, entry| {
+            usable(entry, now.0)?;
+            certificate.counts(credential.authorities.as_ref(), now)
+        });
     }
-    Verdict::Refused(closest)
-}
-
-fn counts(certificate: &ClientCertificate, identity: Identity<'_>, now: Now) -> Result<(), Reason> {
-    certificate.counts(identity.credential.authorities.as_ref(), now)
 }
 
 fn alternative(name: &GeneralName<'_>) -> Option<ClientName> {

@@ -4,40 +4,51 @@ use std::rc::Rc;
 
 use super::{ClientCertificate, Now, key::usable};
 use crate::{
-    policy::Permit,
-    snapshot::{Serving, Snapshot},
+    policy::{Permit, Proof},
+    snapshot::{Proxy, Serving, Snapshot},
     types::{Digest, Reason},
 };
 
-/// The key or certificate that a tunnel was opened with, and the proxy that took it.
+/// The keys and certificates that a tunnel was opened with, and the proxy that took them.
 #[derive(Debug, Clone)]
 pub struct Grant {
+    proxy: Box<str>,
+    proofs: Box<[Shown]>,
+}
+
+/// One of them.
+#[derive(Debug, Clone)]
+struct Shown {
     digest: Digest,
     credential: u32,
-    proxy: Box<str>,
     certificate: Option<Rc<ClientCertificate>>,
 }
 
 impl Grant {
-    /// What a permit rests on, `certificate` being that of its connection; none if it rests on no key.
+    /// What a permit rests on, `certificate` being that of its connection; none if it rests on nothing.
     pub fn of(permit: &Permit<'_, '_>, certificate: Option<&Rc<ClientCertificate>>) -> Option<Self> {
-        let key = permit.identity().key?;
-        Some(Self {
-            digest: key.digest,
-            credential: key.credential,
-            proxy: permit.proxy().label.clone(),
-            certificate: certificate.filter(|one| one.is_known_by(&key.digest)).cloned(),
-        })
+        let shown = |proof: &Proof<'_>| {
+            let key = proof.key?;
+            Some(Shown {
+                digest: key.digest,
+                credential: key.credential,
+                certificate: certificate.filter(|one| one.is_known_by(&key.digest)).cloned(),
+            })
+        };
+        let proofs: Box<[_]> = permit.identity().proofs().filter_map(shown).collect();
+        (!proofs.is_empty()).then(|| Self { proxy: permit.proxy().label.clone(), proofs })
     }
 
-    /// Whether the key would be accepted by the proxy now; until when, in milliseconds since the Unix epoch, it will
-    /// be if nothing else changes.
+    /// Whether the proxy would let their holder in now by one of its branches; until when, in milliseconds since the
+    /// Unix epoch, it will if nothing else changes.
     ///
     /// # Errors
     ///
-    /// The reason why a request with it would be refused.
+    /// The reason why a request with them would be refused.
     pub fn holds(&self, snapshot: &Snapshot, now: i64) -> Result<i64, Reason> {
-        if snapshot.revoked.key_of(&self.digest, self.credential) {
+        // What is revoked is told first, whatever became of the proxy.
+        let revoked = |shown: &Shown| snapshot.revoked.key_of(&shown.digest, shown.credential);
+        if self.proofs.iter().any(revoked) {
             return Err(Reason::KeyRevoked);
         }
         let name = self.proxy.as_bytes();
@@ -47,14 +58,23 @@ impl Grant {
         if proxy.serving != Serving::Yes {
             return Err(Reason::ProxyInactive);
         }
-        if !proxy.accepts(self.credential) {
+        let credentials = self.proofs.iter().map(|shown| shown.credential);
+        if !proxy.security.is_public() && proxy.security.first_proved(credentials).is_none() {
             return Err(Reason::KeyUnknown);
         }
+        self.proofs
+            .iter()
+            .try_fold(i64::MAX, |until, shown| Ok(until.min(shown.holds(proxy, snapshot, now)?)))
+    }
+}
+
+impl Shown {
+    fn holds(&self, proxy: &Proxy, snapshot: &Snapshot, now: i64) -> Result<i64, Reason> {
         let entry = snapshot.keys.find(&self.digest).find(|entry| entry.credential == self.credential);
         let entry = entry.ok_or(Reason::KeyUnknown)?;
         usable(entry, now)?;
         let Some(certificate) = &self.certificate else { return Ok(entry.window.expires) };
-        if certificate.is_revoked(snapshot, |credential| proxy.accepts(credential)) {
+        if certificate.is_revoked(snapshot, |credential| proxy.security.accepts(credential)) {
             return Err(Reason::KeyRevoked);
         }
         let credential = snapshot.credential(self.credential).ok_or(Reason::KeyUnknown)?;

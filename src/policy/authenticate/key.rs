@@ -1,55 +1,56 @@
 //! Opaque keys: the digest of what was presented, looked up in the snapshot's table.
 
-use super::{Identity, Now};
+use super::{
+    super::{Now, Proof},
+    found::Found,
+};
 use crate::{
     limits::KEY_BYTES_MAX,
-    snapshot::{KeyEntry, Location, Snapshot},
+    snapshot::{Credential, KeyEntry, Location, Snapshot},
     types::{Digest, KeyState, Reason},
 };
 
-/// What one key amounts to.
-pub(super) enum Verdict<'s> {
-    Accepted(Identity<'s>),
-    Refused(Reason),
-}
-
-/// Looks a key up. Of several entries with its digest, only those of credentials that count at this location
-/// are considered; any of them that is accepted decides.
-pub(super) fn verify<'s>(snapshot: &'s Snapshot, location: &Location, key: &[u8], now: Now) -> Verdict<'s> {
+/// Looks a key up. Of the entries with its digest, those of credentials that count at this location are considered.
+pub(super) fn verify<'s>(
+    snapshot: &'s Snapshot,
+    location: &Location,
+    key: &[u8],
+    now: Now,
+    found: &mut Found<'s>,
+) {
     if key.len() > KEY_BYTES_MAX {
-        return Verdict::Refused(Reason::KeyUnknown); // no such key is ever stored
+        return found.refuse_all(location, Reason::KeyUnknown); // no such key is ever stored
     }
-    verify_digest(snapshot, location, &digest(key), now)
+    verify_digest(snapshot, location, &digest(key), found, |_, entry| usable(entry, now.0));
 }
 
-/// The same for what is known by a digest.
+/// The same for what is known by a digest; `counts` says whether a key of a credential counts now.
 pub(super) fn verify_digest<'s>(
     snapshot: &'s Snapshot,
     location: &Location,
     digest: &Digest,
-    Now(now): Now,
-) -> Verdict<'s> {
+    found: &mut Found<'s>,
+    counts: impl Fn(&Credential, &KeyEntry) -> Result<(), Reason>,
+) {
     if snapshot.revoked.key(digest) {
-        return Verdict::Refused(Reason::KeyRevoked); // before any table can say yes
+        return found.refuse_all(location, Reason::KeyRevoked); // before any table can say yes
     }
-    let mut reason = Reason::KeyUnknown;
-    for entry in snapshot.keys.find(digest) {
-        if location.credentials.binary_search(&entry.credential).is_err() {
-            continue;
-        }
+    let mut known = false;
+    for entry in snapshot.keys.find(digest).filter(|entry| location.counts(entry.credential)) {
+        let Some(credential) = snapshot.credential(entry.credential) else { continue };
+        known = true;
         if snapshot.revoked.key_of(digest, entry.credential) {
-            reason = Reason::KeyRevoked;
+            found.refuse(entry.credential, Reason::KeyRevoked);
             continue;
         }
-        match (usable(entry, now), snapshot.credential(entry.credential)) {
-            (Ok(()), Some(credential)) => {
-                return Verdict::Accepted(Identity { credential, key: Some(entry) });
-            }
-            (Err(refused), _) => reason = refused,
-            (Ok(()), None) => {}
+        match counts(credential, entry) {
+            Ok(()) => found.prove(Proof { credential, key: Some(entry) }),
+            Err(reason) => found.refuse(entry.credential, reason),
         }
     }
-    Verdict::Refused(reason)
+    if !known {
+        found.refuse_all(location, Reason::KeyUnknown);
+    }
 }
 
 fn digest(key: &[u8]) -> Digest {

@@ -1,6 +1,7 @@
-//! Who calls: finds the keys that a request presents and the one that its proxy accepts.
+//! Who calls: finds the credentials that a request presents, and the first branch of its proxy that they satisfy.
 
 mod certificate;
+mod found;
 mod grant;
 mod key;
 mod present;
@@ -8,55 +9,43 @@ mod present;
 pub use certificate::ClientCertificate;
 pub use grant::Grant;
 
-use key::Verdict;
+use found::Found;
 use present::Presented;
 
-use super::{Identity, Now};
+use super::{Identity, Now, Watch};
 use crate::{
     protocol::http::Fields,
     snapshot::{LocationKind, Proxy, Snapshot},
     types::Reason,
 };
 
-/// The identity behind a request. Locations are tried in the proxy's order; the first whose key is accepted
-/// decides. Where none is, the reason is that of the key that came closest.
+/// The identity behind a request. Every location is looked at, also when it is known who calls: an ambiguous request is
+/// refused whole. Where no branch is satisfied, the reason is that of the credential that came closest.
 pub(super) fn authenticate<'s>(
     snapshot: &'s Snapshot,
     proxy: &'s Proxy,
     fields: &Fields<'_>,
     certificate: Option<&ClientCertificate>,
     now: Now,
+    watch: &mut impl Watch,
 ) -> Result<Identity<'s>, Reason> {
-    let mut closest = Reason::CredentialMissing;
-    let mut accepted = None;
-    for location in &proxy.locations {
-        // Every location is looked at, also behind one that decided: an ambiguous request is refused whole.
-        let verdict = match (location.kind, certificate) {
-            (LocationKind::Certificate, Some(certificate)) if accepted.is_none() => {
-                certificate::verify(snapshot, location, certificate, now)
+    let security = &proxy.security;
+    let mut found = Found::new(security);
+    for location in &security.locations {
+        match (location.kind, certificate) {
+            (LocationKind::Certificate, Some(certificate)) if !found.is_enough() => {
+                certificate::verify(snapshot, location, certificate, now, &mut found);
             }
-            (LocationKind::Certificate, _) => continue,
+            (LocationKind::Certificate, _) => {}
             _ => match present::find(location, fields)? {
-                Presented::Key(key) if accepted.is_none() => key::verify(snapshot, location, key, now),
-                _ => continue,
+                Presented::Key(key) if !found.is_enough() => {
+                    key::verify(snapshot, location, key, now, &mut found);
+                }
+                _ => {}
             },
-        };
-        match verdict {
-            Verdict::Accepted(identity) => accepted = Some(identity),
-            Verdict::Refused(reason) => closest = closer(closest, reason),
         }
     }
-    accepted.ok_or(closest)
-}
-
-/// The more telling one of two refusals: a key that exists says more than one that does not.
-fn closer(before: Reason, after: Reason) -> Reason {
-    let rank = |reason| match reason {
-        Reason::CredentialMissing => 0,
-        Reason::KeyUnknown => 1,
-        _ => 2,
-    };
-    if rank(after) > rank(before) { after } else { before }
+    found.decide(watch)
 }
 
 #[cfg(test)]

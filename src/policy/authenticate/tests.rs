@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::authenticate;
 use crate::{
-    policy::Now,
+    policy::{Now, Unwatched, Watch},
     protocol::{
         h1::parse_request,
         http::{FieldTable, HeadLimits},
     },
     snapshot::{
-        Callers, Credential, KeyEntry, Location, LocationKind, NameSet, Proxy, ProxyRules, ProxySeries,
-        Revoked, Routes, ScopeBits, Serving, Snapshot, UpstreamId,
+        Branch, Callers, Credential, KeyEntry, Location, LocationKind, NameSet, Proxy, ProxyRules,
+        ProxySeries, Revoked, Routes, ScopeBits, Security, Serving, Snapshot, UpstreamId,
     },
     types::{KeyState, Reason, Secret, Window},
 };
@@ -61,7 +61,7 @@ fn snapshot(keys: &[(&str, u32, KeyState, Window)]) -> Snapshot {
 }
 
 /// A proxy that takes `accepted` in `X-API-Key` and `Authorization`, and credential 1 also in `X-Partner-Key`.
-fn proxy(accepted: &[u32]) -> Proxy {
+fn proxy(accepted: &[u32], branches: &[&[u32]]) -> Proxy {
     let location = |name: &str, kind, credentials: &[u32]| Location {
         name: name.as_bytes().into(),
         kind,
@@ -74,11 +74,15 @@ fn proxy(accepted: &[u32]) -> Proxy {
         upstream_index: 0,
         websocket: false,
         keep_encoded_slash: false,
-        locations: Box::new([
-            location("x-api-key", LocationKind::Plain, accepted),
-            location("authorization", LocationKind::Authorization, accepted),
-            location("x-partner-key", LocationKind::Plain, &[1]),
-        ]),
+        security: Security::new(
+            Box::new([
+                location("x-api-key", LocationKind::Plain, accepted),
+                location("authorization", LocationKind::Authorization, accepted),
+                location("x-partner-key", LocationKind::Plain, &[1]),
+            ]),
+            branches.iter().map(|members| Branch { members: (*members).into(), identity: 0 }).collect(),
+            false,
+        ),
         stripped: Arc::new(NameSet::default()),
         injected: Secret::new(Vec::new()),
         rules: ProxyRules::default(),
@@ -87,13 +91,23 @@ fn proxy(accepted: &[u32]) -> Proxy {
     }
 }
 
+/// How a request with these fields is identified where any of the credentials lets it in.
 fn ask(snapshot: &Snapshot, accepted: &[u32], fields: &str) -> Result<String, Reason> {
+    let branches: Vec<&[u32]> = accepted.chunks(1).chain([&[1][..]]).collect();
+    ask_branches(snapshot, &proxy(accepted, &branches), fields, &mut Unwatched)
+}
+
+fn ask_branches(
+    snapshot: &Snapshot,
+    proxy: &Proxy,
+    fields: &str,
+    watch: &mut impl Watch,
+) -> Result<String, Reason> {
     let head = format!("GET /crm HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     let mut table = FieldTable::new();
     let head = parse_request(head.as_bytes(), &HeadLimits::default(), &mut table).expect("a valid head");
-    let proxy = proxy(accepted);
-    let found = authenticate(snapshot, &proxy, &head.fields, None, Now(NOW));
-    found.map(|identity| identity.credential.name.to_string())
+    let found = authenticate(snapshot, proxy, &head.fields, None, Now(NOW), watch);
+    found.map(|identity| identity.credential().map_or("nobody", |credential| &credential.name).to_owned())
 }
 
 fn active(key: &str, credential: u32) -> (&str, u32, KeyState, Window) {
@@ -188,4 +202,73 @@ fn windows_and_states_are_exact() {
 fn a_live_entry_of_a_digest_outweighs_a_dead_one() {
     let dead = ("k", 0, KeyState::Retired, Window::ALWAYS);
     assert_eq!(ask(&snapshot(&[dead, active("k", 1)]), &[0, 1], "X-API-Key: k\r\n").as_deref(), Ok("one"));
+}
+
+/// What a decision tells of its branches.
+#[derive(Default)]
+struct Branches {
+    lost: Vec<(usize, Reason)>,
+    won: Option<usize>,
+}
+
+impl Watch for Branches {
+    fn branch_lost(&mut self, branch: usize, reason: Reason) {
+        self.lost.push((branch, reason));
+    }
+
+    fn branch_won(&mut self, branch: usize) {
+        self.won = Some(branch);
+    }
+}
+
+#[test]
+fn the_first_branch_that_is_satisfied_decides_and_the_others_say_why_they_do_not() {
+    let retired = ("r", 0, KeyState::Retired, Window::ALWAYS);
+    let snapshot = snapshot(&[active("k", 0), retired, active("p", 1)]);
+    let both = proxy(&[0], &[&[0, 1], &[1], &[0]]);
+    let (key, partner) = ("X-API-Key: k\r\n", "X-Partner-Key: p\r\n");
+    let (incomplete, missing) = (Reason::CredentialIncomplete, Reason::CredentialMissing);
+    for (fields, name, won, lost) in [
+        ([key, partner], Ok("zero"), Some(0), &[][..]),
+        ([partner, ""], Ok("one"), Some(1), &[(0, incomplete)]),
+        ([key, ""], Ok("zero"), Some(2), &[(0, incomplete), (1, missing)]),
+        (["X-API-Key: r\r\n", partner], Ok("one"), Some(1), &[(0, Reason::KeyRetired)]),
+        (
+            ["X-API-Key: r\r\n", "X-Partner-Key: q\r\n"],
+            Err(Reason::KeyRetired),
+            None,
+            &[(0, Reason::KeyRetired), (1, Reason::KeyUnknown), (2, Reason::KeyRetired)],
+        ),
+        (["", ""], Err(missing), None, &[(0, missing), (1, missing), (2, missing)]),
+    ] {
+        let mut told = Branches::default();
+        let found = ask_branches(&snapshot, &both, &fields.concat(), &mut told);
+        assert_eq!(found, name.map(str::to_owned), "{fields:?}");
+        assert_eq!((told.won, told.lost.as_slice()), (won, lost), "{fields:?}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_together_is_missed_by_name() {
+    let snapshot = snapshot(&[active("k", 0), active("p", 1)]);
+    let both = proxy(&[0], &[&[0, 1]]);
+    for (fields, reason) in [
+        ("X-API-Key: k\r\n", Reason::CredentialIncomplete),
+        ("X-Partner-Key: p\r\n", Reason::CredentialIncomplete),
+        ("X-API-Key: k\r\nX-Partner-Key: q\r\n", Reason::KeyUnknown),
+        ("", Reason::CredentialMissing),
+    ] {
+        assert_eq!(ask_branches(&snapshot, &both, fields, &mut Unwatched), Err(reason), "{fields}");
+    }
+}
+
+#[test]
+fn where_nobody_is_asked_for_anything_everybody_comes_in() {
+    let snapshot = snapshot(&[active("k", 0)]);
+    for fields in ["", "X-API-Key: k\r\n", "X-API-Key: nonsense\r\n"] {
+        assert_eq!(
+            ask_branches(&snapshot, &proxy(&[], &[]), fields, &mut Unwatched).as_deref(),
+            Ok("nobody")
+        );
+    }
 }

@@ -5,12 +5,12 @@
 
 use std::{net::IpAddr, ops::ControlFlow};
 
-use super::{RuleMemory, query::Pairs};
+use super::{Identity, RuleMemory, query::Pairs};
 use crate::{
     limits::RULES_PATH_ABSENT_MAX,
     policy::Watch,
     protocol::http::RequestHead,
-    snapshot::{FieldCheck, LazyCaches, PathUse, Rule, RuleSet, ScopeBits},
+    snapshot::{FieldCheck, LazyCaches, PathUse, Rule, RuleSet},
     types::{Effect, Presence, RuleScope},
 };
 
@@ -20,17 +20,23 @@ pub(super) struct Facts<'f> {
     pub path: &'f [u8],
     /// Unknown if it is none.
     pub source: Option<IpAddr>,
-    pub scopes: &'f ScopeBits,
+    pub identity: &'f Identity<'f>,
 }
 
 /// What a scope with rules says; nothing where none of them matches and it has no default.
+pub(super) struct Said {
+    pub effect: Option<Effect>,
+    pub by_default: bool,
+}
+
+/// Asks the rules of a scope.
 pub(super) fn says<W: Watch>(
     scope: RuleScope,
     set: &RuleSet,
     facts: &Facts<'_>,
     memory: &mut RuleMemory,
     watch: &mut W,
-) -> Option<Effect> {
+) -> Said {
     let RuleMemory { paths, fields, query } = memory;
     let mut look = Look { scope, set, facts, fields, query, watch, verdict: None };
     let mut there = Marks::default();
@@ -47,9 +53,9 @@ pub(super) fn says<W: Watch>(
         || set.always.iter().chain(missing).try_for_each(|at| look.at(*at)).is_break();
     let verdict = if denied { Some(Effect::Deny) } else { look.verdict };
     let by_default = verdict.is_none();
-    let said = verdict.or(set.default);
-    watch.scope_said(scope, said, by_default);
-    said
+    let effect = verdict.or(set.default);
+    watch.scope_said(scope, effect, by_default);
+    Said { effect, by_default }
 }
 
 struct Look<'l, W> {
@@ -87,10 +93,11 @@ impl<W: Watch> Look<'_, W> {
 
     /// Whether every part but the path holds; none where that cannot be said.
     fn holds(&mut self, rule: &Rule) -> Option<bool> {
-        let Facts { head, source, scopes, .. } = self.facts;
+        let Facts { head, source, identity, .. } = self.facts;
+        let held = |bit: &u32| identity.proofs().any(|proof| proof.credential.scopes.holds(*bit));
         let fits = rule.methods.contains(head.method, head.method_bytes)
             && (rule.source.is_empty() || lies_in(*source, rule))
-            && rule.scopes.iter().all(|bit| scopes.holds(*bit));
+            && rule.scopes.iter().all(held);
         if !fits {
             return Some(false);
         }

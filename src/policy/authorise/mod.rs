@@ -9,12 +9,12 @@ mod query;
 
 use std::net::IpAddr;
 
-use matching::{Facts, says};
+use matching::{Facts, Said, says};
 
-use super::{Identity, Watch};
+use super::{Identity, Proof, Watch};
 use crate::{
     protocol::http::RequestHead,
-    snapshot::{LazyCaches, Proxy},
+    snapshot::{LazyCaches, Proxy, ProxyRules},
     types::{Effect, Reason, RuleScope},
 };
 
@@ -26,39 +26,51 @@ pub struct RuleMemory {
     query: query::Pairs,
 }
 
+/// What is asked for.
+pub(super) struct Asked<'a, 'b> {
+    pub(super) head: &'a RequestHead<'b>,
+    pub(super) path: &'a [u8],
+    pub(super) source: Option<IpAddr>,
+    /// A preflight of a browser: nothing but a rule that denies it is against it.
+    pub(super) preflight: bool,
+}
+
 /// Refuses what the rules do not allow.
 pub(super) fn authorise<W: Watch>(
     proxy: &Proxy,
-    identity: Identity<'_>,
-    head: &RequestHead<'_>,
-    path: &[u8],
-    source: Option<IpAddr>,
+    identity: &Identity<'_>,
+    asked: &Asked<'_, '_>,
     memory: &mut RuleMemory,
     watch: &mut W,
 ) -> Result<(), Reason> {
     // The alias alone leads to the base of the API, which is its root.
-    let path = if path.is_empty() { b"/" } else { path };
+    let path = if asked.path.is_empty() { b"/" } else { asked.path };
     watch.judging(path);
-    let facts = Facts { head, path, source, scopes: &identity.credential.scopes };
+    let facts = Facts { head: asked.head, path, source: asked.source, identity };
     memory.query.forget();
+    let own = identity.proofs().map(|Proof { credential, .. }| {
+        (RuleScope::ProxyCredential, Some(&*credential.name), &credential.rules)
+    });
+    let ProxyRules { target_credential, proxy: of_proxy, target, default } = &proxy.rules;
+    let others = [
+        (RuleScope::TargetCredential, None, target_credential),
+        (RuleScope::Proxy, None, of_proxy),
+        (RuleScope::Target, None, target),
+    ];
     let (mut allowed, mut denied) = (false, false);
-    for scope in RuleScope::ALL {
-        let rules = match scope {
-            RuleScope::ProxyCredential => &identity.credential.rules,
-            RuleScope::TargetCredential => &proxy.rules.target_credential,
-            RuleScope::Proxy => &proxy.rules.proxy,
-            RuleScope::Target => &proxy.rules.target,
-        };
+    for (scope, credential, rules) in own.chain(others) {
         if rules.rules.is_empty() {
             continue;
         }
+        watch.asking(credential);
         match says(scope, rules, &facts, memory, watch) {
-            Some(Effect::Deny) if !W::DETAILS => return Err(Reason::Rule),
-            Some(Effect::Deny) => denied = true,
-            Some(Effect::Allow) => allowed = true,
-            None => {}
+            Said { effect: Some(Effect::Deny), by_default: true } if asked.preflight => {}
+            Said { effect: Some(Effect::Deny), .. } if !W::DETAILS => return Err(Reason::Rule),
+            Said { effect: Some(Effect::Deny), .. } => denied = true,
+            Said { effect: Some(Effect::Allow), .. } => allowed = true,
+            Said { effect: None, .. } => {}
         }
     }
-    let allowed = !denied && (allowed || proxy.rules.default == Effect::Allow);
+    let allowed = !denied && (allowed || asked.preflight || *default == Effect::Allow);
     if allowed { Ok(()) } else { Err(Reason::Rule) }
 }
