@@ -142,7 +142,7 @@ pub const BRANCH_MEMBERS_MAX: usize = 4;
 /// Ways into one proxy.
 pub const BRANCHES_MAX: usize = 1_000;
 /// Ways into one proxy of which it is told why they were not taken.
-pub const BRANCHES_TOLD_MAX: usize = 8;
+pub const BRANCHES_TOLD_MAX: usize = 4;
 /// What one request may prove in all: more, and the rest does not count.
 pub const PROOFS_MAX: usize = 16;
 /// Names of one client certificate.

@@ -14,7 +14,7 @@ use super::{
     state::{RequestId, Shard},
 };
 use crate::{
-    limits::LOG_DRAFTS_KEPT,
+    limits::{BRANCHES_TOLD_MAX, LOG_DRAFTS_KEPT},
     policy::{Identity, Watch},
     protocol::http::{Method, RequestHead},
     snapshot::{Proxy, Snapshot},
@@ -27,11 +27,12 @@ pub(super) struct Stopwatch<'c> {
     clock: &'c Clock,
     began: Cell<Option<u64>>,
     ended: Cell<u64>,
+    not_by: Cell<[Option<Reason>; BRANCHES_TOLD_MAX]>,
 }
 
 impl<'c> Stopwatch<'c> {
     pub(super) fn new(clock: &'c Clock) -> Self {
-        Self { clock, began: Cell::new(None), ended: Cell::new(0) }
+        Self { clock, began: Cell::new(None), ended: Cell::new(0), not_by: Cell::default() }
     }
 
     /// When the request began, and how long its caller's credentials were looked for. One that never came to that
@@ -52,6 +53,14 @@ impl Watch for &Stopwatch<'_> {
 
     fn authenticated(&mut self) {
         self.ended.set(self.clock.nanos());
+    }
+
+    fn branch_lost(&mut self, branch: usize, reason: Reason) {
+        let mut not_by = self.not_by.get();
+        if let Some(place) = not_by.get_mut(branch) {
+            *place = Some(reason);
+            self.not_by.set(not_by);
+        }
     }
 }
 
@@ -118,6 +127,7 @@ impl Log {
         entry.unix = seen.source.is_none() && !seen.hidden;
         entry.generation = seen.generation;
         entry.shard = self.shard;
+        entry.not_by = [None; BRANCHES_TOLD_MAX];
         entry.method = seen.head.map(|head| word(head.method));
         entry.set_path(seen.head.map_or(b"", |head| head.target.path));
         entry
@@ -183,7 +193,10 @@ impl Shard {
             began: Some(began),
             authentication,
             status: Cell::new(0),
-            line: self.begin_line(seen),
+            line: self.begin_line(seen).map(|mut line| {
+                line.not_by = stopwatch.not_by.get();
+                line
+            }),
         }
     }
 

@@ -21,6 +21,8 @@ struct Line<'a> {
     reason: &'static str,
     credential: Option<&'a str>,
     consumer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_by: Vec<&'static str>,
     source: Source,
     duration_us: u64,
     auth_us: Option<f64>,
@@ -51,6 +53,7 @@ pub(super) fn write(entry: &Entry, names: &[SeriesName], out: &mut Vec<u8>) {
         reason: entry.reason.word(),
         credential: name.and_then(|name| name.credential.name()),
         consumer: name.and_then(|name| name.consumer.as_deref()),
+        not_by: entry.not_by.iter().flatten().map(|reason| reason.word()).collect(),
         source: match entry.source {
             Some(address) => Source::Address(address),
             None => Source::Word(if entry.unix { "unix" } else { "unknown" }),

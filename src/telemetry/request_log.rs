@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crossbeam_queue::ArrayQueue;
 
 use crate::{
-    limits::LOG_PATH_BYTES_MAX,
+    limits::{BRANCHES_TOLD_MAX, LOG_PATH_BYTES_MAX},
     types::{Reason, SeriesId},
 };
 
@@ -45,6 +45,8 @@ pub struct Entry {
     pub generation: u64,
     /// The shard that served it.
     pub shard: u8,
+    /// Why the branches of the proxy's security before the one that let it in did not.
+    pub not_by: [Option<Reason>; BRANCHES_TOLD_MAX],
 }
 
 impl Default for Entry {
@@ -65,6 +67,7 @@ impl Default for Entry {
             authentication_nanos: None,
             generation: 0,
             shard: 0,
+            not_by: [None; BRANCHES_TOLD_MAX],
         }
     }
 }

@@ -1,15 +1,21 @@
 //! Credentials that are asked for together or instead of each other, and proxies that ask for none.
 
+use std::fs;
+
+use serde_json::{Value, json};
+
 use crate::{
     both_drivers,
     common::{
         Answer, Api, Config, Gateway, KEY, Then,
         config::{credential, key},
+        eventually,
     },
 };
 
 both_drivers!(
     keys_together_and_a_key_instead,
+    the_log_says_why_a_branch_did_not_let_in,
     a_tunnel_rests_on_all_that_let_it_in,
     a_public_proxy_asks_for_nothing,
     preflights_of_browsers_pass,
@@ -77,6 +83,32 @@ fn keys_together_and_a_key_instead(driver: &str) {
     ask(&gateway, "GET /both/x", &both).refused(401, "key-revoked");
     let answer = ask(&gateway, "GET /both/legacy", &format!("{both}{legacy}"));
     assert_eq!((answer.status, api.only().head.one("x-credential-id")), (200, "legacy"));
+}
+
+fn the_log_says_why_a_branch_did_not_let_in(driver: &str) {
+    let api = Api::plain();
+    let plain = config(&api, "");
+    let more = format!("{}[access_log]\npath = \"access.jsonl\"\n", plain.more);
+    let gateway = Gateway::start(driver, &Config { more, ..plain });
+    let legacy = format!("Authorization: Bearer {LEGACY}\r\n");
+    let rows = [
+        (format!("X-API-Key: {KEY}\r\nX-Partner-Key: {PARTNER}\r\n"), json!(null), "partner"),
+        (format!("X-API-Key: {KEY}\r\n{legacy}"), json!(["credential-incomplete"]), "legacy"),
+        (format!("X-API-Key: other\r\n{legacy}"), json!(["key-unknown"]), "legacy"),
+        (legacy.clone(), json!(["credential-missing"]), "legacy"),
+    ];
+    for (lines, _, _) in &rows {
+        assert_eq!(ask(&gateway, "GET /both/x", lines).status, 200);
+    }
+    ask(&gateway, "GET /both/x", "").refused(401, "credential-missing");
+    let read = || fs::read_to_string(gateway.file("access.jsonl")).unwrap_or_default();
+    eventually("the lines are written", || read().lines().count() == rows.len() + 1);
+    let text = read();
+    let found: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (line, (_, not_by, credential)) in found.iter().zip(&rows) {
+        assert_eq!((&line["not_by"], line["credential"].as_str()), (not_by, Some(*credential)), "{line}");
+    }
+    assert_eq!(found[rows.len()]["not_by"], json!(["credential-missing", "credential-missing"]));
 }
 
 fn a_tunnel_rests_on_all_that_let_it_in(driver: &str) {
