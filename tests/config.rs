@@ -415,11 +415,11 @@ fn every_mistake_has_its_place_and_its_remedy() {
         ),
         (
             "[[proxy]]\nalias = \"x\"\ntarget = \"api\"\nsecurity = [[]]".to_owned(),
-            r#"k.toml:17:13: error: proxy[1].security[0] = […]: it has too few or too many members; write 1 to 4 names of credentials"#,
+            r#"k.toml:17:13: error: proxy[1].security = […]: it has too few or too many members; write 1 to 4 names of credentials"#,
         ),
         (
             "[[proxy]]\nalias = \"x\"\ntarget = \"api\"\nsecurity = [[\"callers\", \"callers\"]]".to_owned(),
-            r#"k.toml:17:25: error: proxy[1].security[0][1] = "callers": the credential is written twice"#,
+            r#"k.toml:17:25: error: proxy[1].security[1] = "callers": the credential is written twice"#,
         ),
         (
             "[[proxy]]\nalias = \"x\"\ntarget = \"api\"\nsecurity = [\"callers\", [\"callers\"]]".to_owned(),
@@ -427,11 +427,11 @@ fn every_mistake_has_its_place_and_its_remedy() {
         ),
         (
             format!("{OTHERS}security = [[\"callers\", \"a\", \"b\"]]"),
-            r#"k.toml:34:13: error: proxy[1].security[0] = […]: credentials that are asked for together belong to different consumers; write { all = ["…", "…"], identity = "…" }: the consumer of that one is who calls"#,
+            r#"k.toml:34:13: error: proxy[1].security = […]: credentials that are asked for together belong to different consumers; write { all = ["…", "…"], identity = "…" }: the consumer of that one is who calls"#,
         ),
         (
             format!("{OTHERS}security = [{{ all = [\"a\", \"b\"], identity = \"callers\" }}]"),
-            r#"k.toml:34:46: error: proxy[1].security[0].identity = "callers": it is not among them; name one of all"#,
+            r#"k.toml:34:44: error: proxy[1].security.identity = "callers": it is not among them; name one of all"#,
         ),
         (
             "filter = 1".to_owned(),
