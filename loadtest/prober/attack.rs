@@ -62,8 +62,10 @@ impl<'a> Attack<'a> {
         Self { kind, scene, key, is_tls, rate, connections, over, events, opened, ended, cpu_nanos }
     }
 
-    /// Until it is over; returns the connections that are left as they are.
+    /// Until it is over; returns the connections that are left as they are. Attackers have machines of their own: what
+    /// they do costs the gateway what it has to do about it, and not the CPU time that they take here.
     pub fn run(&self) -> Vec<Stream> {
+        keyferry::shard::give_way(); // as do the threads that it begins
         self.charged(|| (self.kind.run)(self))
     }
 

@@ -27,7 +27,7 @@ pub const KINDS: [Kind; 9] = [
     Kind::new("slow-head", "bytes", (4_000, 4_000), 400, slow_head),
     Kind::new("slow-body", "bytes", (4_000, 4_000), 400, slow_body),
     Kind::new("slow-read", "reads", (2_000, 2_000), 300, slow_read),
-    Kind::new("idle", "looks at a connection", (2_500, 2_500), 5_000, idle),
+    Kind::new("idle", "looks at a connection", (2_500, 1_000), 5_000, idle),
     Kind::new("churn", "requests", (2_000, 500), CHURN_WORKERS, churn),
     Kind::new("half-open", "connections", (200, 200), 2_000, half_open),
     Kind::new("spin", "turns", (25, 25), 1, spin),

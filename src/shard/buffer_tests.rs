@@ -1,7 +1,7 @@
 //! Tests of `buffer.rs`.
 
 use super::{Buffer, Class};
-use crate::limits::{BUFFER_HEADROOM_BYTES, BUFFER_SMALL_BYTES, BUFFER_TAILROOM_BYTES};
+use crate::limits::{BUFFER_HEADROOM_BYTES, BUFFER_SMALL_BYTES, BUFFER_TAILROOM_BYTES, BUFFERS_LARGE_KEPT};
 
 fn filled(class: Class, bytes: &[u8]) -> Buffer {
     let mut buffer = Buffer::take(class);
@@ -60,4 +60,18 @@ fn the_tailroom_is_there_for_the_end_of_a_chunk() {
     let mut buffer = filled(Class::Small, &vec![b'x'; full]);
     assert!(buffer.append(&[b'\n'; BUFFER_TAILROOM_BYTES]));
     assert!(!buffer.append(b"x"));
+}
+
+#[test]
+fn only_so_many_streams_have_large_buffers() {
+    let mut held: Vec<Buffer> = (0..BUFFERS_LARGE_KEPT).map(|_| Buffer::take(Class::for_stream())).collect();
+    assert!(held.iter().all(|buffer| buffer.class() == Class::Large));
+    assert_eq!(Class::for_stream(), Class::Medium, "they are all in use");
+    let mut one_more = Buffer::take(Class::Large); // a head near the ceiling gets what it needs
+    one_more.clear_for_stream();
+    assert_eq!(one_more.class(), Class::Medium, "a stream that has one gives it up");
+    held[0].clear_for_stream();
+    assert_eq!(held[0].class(), Class::Large, "there are no more than there may be");
+    drop(held);
+    assert_eq!(Class::for_stream(), Class::Large);
 }

@@ -124,3 +124,23 @@ fn end(listener: &Listener, door: usize, shard: &Rc<Shard>, shut: bool) {
         sys::shutdown(listener.fd(), sys::Direction::Both);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpStream, os::fd::AsFd};
+
+    use socket2::SockRef;
+
+    use super::{UNSENT_BYTES_MAX, bind};
+
+    #[test]
+    fn what_is_accepted_has_what_the_listener_was_given() {
+        let listener = bind(([127, 0, 0, 1], 0).into(), 1).expect("a port is free").remove(0);
+        let _caller = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+        let (accepted, _) = listener.accept().expect("somebody came");
+        let accepted = accepted.as_fd();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().expect("it is TCP"));
+        assert_eq!(socket.tcp_notsent_lowat().expect("it is TCP"), UNSENT_BYTES_MAX);
+    }
+}
