@@ -86,6 +86,8 @@ pub const CLIENT_CHECK_MILLIS: i64 = 60_000;
 pub const HANDSHAKES_PER_TURN_MAX: usize = 2;
 /// Length of a tick, the resolution of every deadline.
 pub const TICK_MILLIS: u64 = 100;
+/// Deadlines of one tick that a shard looks after before everybody else: each may end a connection with an answer.
+pub const EXPIRED_PER_TURN_MAX: usize = 32;
 /// Ticks after which a connection that waits for a request gives its buffer back.
 pub const IDLE_BUFFER_TICKS: u32 = 5;
 /// The same when many wait: what lies idle in buffers is bounded by the callers of about a tenth of a second.

@@ -27,7 +27,7 @@ pub const KINDS: [Kind; 9] = [
     Kind::new("slow-head", "bytes", (4_000, 4_000), 400, slow_head),
     Kind::new("slow-body", "bytes", (4_000, 4_000), 400, slow_body),
     Kind::new("slow-read", "reads", (2_000, 2_000), 300, slow_read),
-    Kind::new("idle", "looks at a connection", (2_500, 1_000), 5_000, idle),
+    Kind::new("idle", "looks at a connection", (1_500, 1_500), 5_000, idle),
     Kind::new("churn", "requests", (2_000, 500), CHURN_WORKERS, churn),
     Kind::new("half-open", "connections", (200, 200), 2_000, half_open),
     Kind::new("spin", "turns", (25, 25), 1, spin),
@@ -117,7 +117,19 @@ fn slow_read(attack: &Attack<'_>) -> Vec<Stream> {
 }
 
 fn idle(attack: &Attack<'_>) -> Vec<Stream> {
-    attack.tend(|| attack.open(attack.is_tls, &[]), |stream, _| still_open(stream));
+    // One that never asked anything would be ended when the time of a head is over.
+    let request = get("/bytes/64", attack.key);
+    attack.tend(
+        || attack.open(attack.is_tls, &request),
+        |stream, step| match step {
+            0 => match stream.read(&mut [0; 1024]) {
+                Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+                _ => Ok(()),
+            },
+            _ => still_open(stream),
+        },
+    );
     Vec::new()
 }
 

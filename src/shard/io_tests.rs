@@ -323,7 +323,7 @@ fn a_head_that_gets_bytes_at_its_deadline_is_late_all_the_same() {
                 Turn.pass().await; // the deadline of the head is armed, and a read is with the kernel
                 let (due, expiring) = (shard.in_millis(60_000), Rc::clone(&shard));
                 let bytes = || peer.write_all(b"Host: a").expect("the connection is open");
-                in_one_turn(round, move || expiring.deadlines.expire(due), bytes).await;
+                in_one_turn(round, move || _ = expiring.deadlines.expire(due), bytes).await;
                 for _ in 0..10 {
                     Turn.pass().await; // the answer has gone, if there is one
                 }

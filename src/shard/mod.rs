@@ -293,7 +293,9 @@ async fn tick(shard: Rc<Shard>, ticker: Event) {
         shard.cells.beat();
         shard.refresh_date();
         shard.look_at_snapshot();
-        shard.deadlines.expire(now);
+        while shard.deadlines.expire(now) {
+            shard.next_turn().await;
+        }
         if now.wrapping_sub(swept) >= SWEEP_TICKS {
             swept = now;
             shard.pools.sweep(now);

@@ -22,7 +22,7 @@ use super::{
     io::Canceller,
     sys::{self, Direction, Peer},
 };
-use crate::limits::{HALF_CLOSED_TICKS, LOOK_TICKS};
+use crate::limits::{EXPIRED_PER_TURN_MAX, HALF_CLOSED_TICKS, LOOK_TICKS};
 
 const NEVER: Ticks = Ticks::MAX;
 
@@ -112,6 +112,8 @@ pub(super) struct Deadlines {
     due: RefCell<Vec<Ticks>>,
     entries: RefCell<Vec<Option<Rc<Entry>>>>,
     free: RefCell<Vec<u32>>,
+    /// Where the pass of this tick goes on.
+    next: Cell<usize>,
 }
 
 impl Deadlines {
@@ -135,25 +137,44 @@ impl Deadlines {
         Deadline { table: Rc::clone(self), entry, slot }
     }
 
-    /// Does what is due at `now`.
-    pub(super) fn expire(&self, now: Ticks) {
-        self.expire_where(now, |due, _| due <= now);
+    /// Does some of what is due at `now`, going on where it left off; says whether that is not all. What falls due at one
+    /// tick for thousands of connections would make everybody else wait for all of them.
+    pub(super) fn expire(&self, now: Ticks) -> bool {
+        let from = self.next.get();
+        let stopped = self.expire_where(now, from, EXPIRED_PER_TURN_MAX, |due, _| due <= now);
+        self.next.set(stopped.unwrap_or(0));
+        stopped.is_some()
     }
 
     /// Wakes every connection that merely waits to be used.
     pub(super) fn expire_idle(&self, now: Ticks) {
-        self.expire_where(now, |due, entry| due != NEVER && entry.on_expiry.get() == OnExpiry::WakeIdle);
+        let waits = |due, entry: &Entry| due != NEVER && entry.on_expiry.get() == OnExpiry::WakeIdle;
+        self.expire_where(now, 0, usize::MAX, waits);
     }
 
-    fn expire_where(&self, now: Ticks, is_due: impl Fn(Ticks, &Entry) -> bool) {
+    /// Where it stopped, if it did so many.
+    fn expire_where(
+        &self,
+        now: Ticks,
+        from: usize,
+        most: usize,
+        is_due: impl Fn(Ticks, &Entry) -> bool,
+    ) -> Option<usize> {
         let entries = self.entries.borrow();
-        for (due, entry) in self.due.borrow_mut().iter_mut().zip(entries.iter()) {
+        let mut left = most;
+        for (at, (due, entry)) in self.due.borrow_mut().iter_mut().zip(entries.iter()).enumerate().skip(from)
+        {
             if *due == NEVER {
                 continue;
             }
             let Some(entry) = entry.as_ref().filter(|entry| is_due(*due, entry)) else { continue };
+            if left == 0 {
+                return Some(at);
+            }
+            left -= 1;
             *due = entry.expire(now);
         }
+        None
     }
 
     fn set(&self, slot: u32, due: Ticks) {

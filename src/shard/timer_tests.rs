@@ -8,7 +8,7 @@ use std::{
 
 use super::{Deadline, Deadlines, NEVER, OnExpiry, until};
 use crate::{
-    limits::{HALF_CLOSED_TICKS, LOOK_TICKS},
+    limits::{EXPIRED_PER_TURN_MAX, HALF_CLOSED_TICKS, LOOK_TICKS},
     shard::{
         io::{
             Stream,
@@ -38,6 +38,22 @@ fn a_deadline_falls_due_at_its_tick_and_once() {
     assert!(!deadline.expired());
     table.expire(99);
     assert!(deadline.expired(), "a tick that was missed is made up for");
+}
+
+#[test]
+fn what_falls_due_together_is_done_in_portions() {
+    let table = Rc::<Deadlines>::default();
+    let deadlines: Vec<_> = (0..EXPIRED_PER_TURN_MAX * 2 + 1).map(|_| table.register(NOTHING)).collect();
+    deadlines.iter().for_each(|deadline| deadline.arm(10, OnExpiry::Wake));
+    let expired = || deadlines.iter().filter(|deadline| deadline.expired()).count();
+    assert!(table.expire(10));
+    assert_eq!(expired(), EXPIRED_PER_TURN_MAX);
+    assert!(table.expire(10));
+    deadlines[EXPIRED_PER_TURN_MAX * 2].disarm();
+    assert!(!table.expire(10), "what is left was disarmed in between");
+    assert_eq!(expired(), EXPIRED_PER_TURN_MAX * 2);
+    deadlines[0].arm(11, OnExpiry::Wake);
+    assert!(!table.expire(11) && deadlines[0].expired(), "the next pass begins at the front");
 }
 
 #[test]
@@ -160,7 +176,7 @@ fn what_nobody_wants_any_more_ends_at_the_next_look() {
     let (table, deadline, [api, _api_end, _caller, caller_end]) = wanted();
     socket2::SockRef::from(&caller_end).set_linger(Some(std::time::Duration::ZERO)).expect("it can be set");
     drop(caller_end);
-    (1..=LOOK_TICKS).for_each(|tick| table.expire(tick));
+    (1..=LOOK_TICKS).for_each(|tick| _ = table.expire(tick));
     assert!(deadline.is_unwanted() && !deadline.expired());
     assert!(!sys::is_quiet(api.as_raw_fd()), "it was ended");
 }
@@ -169,10 +185,10 @@ fn what_nobody_wants_any_more_ends_at_the_next_look() {
 fn a_caller_that_ended_its_side_still_gets_its_answer_for_a_while() {
     let (table, deadline, [api, _api_end, _caller, caller_end]) = wanted();
     caller_end.shutdown(std::net::Shutdown::Write).expect("the connection is open");
-    (1..=HALF_CLOSED_TICKS).for_each(|tick| table.expire(tick));
+    (1..=HALF_CLOSED_TICKS).for_each(|tick| _ = table.expire(tick));
     assert!(!deadline.is_unwanted() && sys::is_quiet(api.as_raw_fd()));
     let last = HALF_CLOSED_TICKS + 2 * LOOK_TICKS;
-    (HALF_CLOSED_TICKS..=last).for_each(|tick| table.expire(tick));
+    (HALF_CLOSED_TICKS..=last).for_each(|tick| _ = table.expire(tick));
     assert!(deadline.is_unwanted() && !sys::is_quiet(api.as_raw_fd()));
 }
 
@@ -181,7 +197,7 @@ fn what_was_wanted_once_is_an_ordinary_deadline_when_it_is_armed_anew() {
     let (table, deadline, [_api, _api_end, _caller, caller_end]) = wanted();
     drop(caller_end);
     deadline.arm(50, OnExpiry::EndBoth);
-    (1..50).for_each(|tick| table.expire(tick));
+    (1..50).for_each(|tick| _ = table.expire(tick));
     assert!(!deadline.expired() && !deadline.is_unwanted());
     table.expire(50);
     assert!(deadline.expired() && !deadline.is_unwanted());
