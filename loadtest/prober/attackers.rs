@@ -24,9 +24,9 @@ const CHURN_WORKERS: usize = 4;
 pub const KINDS: [Kind; 9] = [
     Kind::new("handshake-flood", "answers to a ClientHello", (1_500, 1_500), 200, handshake_flood),
     Kind::new("slow-handshake", "bytes", (4_000, 4_000), 400, slow_handshake),
-    Kind::new("slow-head", "bytes", (4_000, 4_000), 400, slow_head),
-    Kind::new("slow-body", "bytes", (4_000, 4_000), 400, slow_body),
-    Kind::new("slow-read", "reads", (2_000, 2_000), 300, slow_read),
+    Kind::new("slow-head", "bytes", (4_000, 1_500), 400, slow_head),
+    Kind::new("slow-body", "bytes", (4_000, 1_500), 400, slow_body),
+    Kind::new("slow-read", "reads", (1_000, 1_000), 300, slow_read),
     Kind::new("idle", "looks at a connection", (1_500, 1_500), 5_000, idle),
     Kind::new("churn", "requests", (2_000, 500), CHURN_WORKERS, churn),
     Kind::new("half-open", "connections", (200, 200), 2_000, half_open),
