@@ -21,7 +21,8 @@ use super::{
 /// Callers that take their time are sent away early, so that an experiment is short; connections to the API go soon.
 const SETTING: Setting = Setting {
     has_tls: true,
-    server: "[server.timeouts]\nhead = \"3s\"\nbody = \"5s\"\n",
+    // What is idle needs fewer descriptors than what "auto" gives everybody.
+    server: "[server.timeouts]\nhead = \"3s\"\nbody = \"5s\"\n[server.limits]\nconnections = 8000\n",
     target: "[target.timeouts]\nidle = \"2s\"\n",
 };
 /// After an attack descriptors are back: the timeouts above, and some.
