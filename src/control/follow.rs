@@ -39,7 +39,7 @@ impl Before {
     /// Whether a question was answered, or nobody is there who could be meant by it.
     pub(super) fn has_answered(&mut self, question: u64) -> bool {
         if let Some(channel) = &mut self.channel {
-            match drain_bytes(channel) {
+            match drain_bytes(channel, ANSWER) {
                 Ok(count) => self.answered += count,
                 Err(_) => self.channel = None,
             }
@@ -64,7 +64,7 @@ impl Next {
 
     /// Takes what was revoked, and answers what was asked before that.
     pub(super) fn follow(&mut self, work: &mut Work) {
-        self.asked += drain_bytes(&mut self.channel).unwrap_or(0); // one that has ended asks no more
+        self.asked += drain_bytes(&mut self.channel, QUESTION).unwrap_or(0); // one that has ended asks no more
         if work.follow_revocations() && self.asked > 0 {
             let question = work.before.ask();
             let generation = work.control.publisher.generation();
@@ -80,13 +80,15 @@ impl Next {
     }
 }
 
-/// How many bytes have come. An error is the end.
-fn drain_bytes(channel: &mut UnixStream) -> io::Result<u64> {
+/// How often a byte has come. An error is the end.
+fn drain_bytes(channel: &mut UnixStream, byte: u8) -> io::Result<u64> {
     let (mut bytes, mut count) = ([0; 64], 0);
     loop {
         match channel.read(&mut bytes) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(some) => count += some as u64,
+            Ok(some) => {
+                count += bytes.iter().take(some).filter(|one| **one == byte).count() as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -98,7 +100,7 @@ fn drain_bytes(channel: &mut UnixStream) -> io::Result<u64> {
 mod tests {
     use std::{io::Write, os::unix::net::UnixStream};
 
-    use super::{ANSWER, Before, drain_bytes};
+    use super::{ANSWER, Before, QUESTION, drain_bytes};
 
     #[test]
     fn each_question_waits_for_its_answer() {
@@ -107,7 +109,7 @@ mod tests {
         theirs.set_nonblocking(true).unwrap();
         let mut before = Before::new(Some(ours));
         let (first, second) = (before.ask(), before.ask());
-        assert_eq!(drain_bytes(&mut theirs).unwrap(), 2);
+        assert_eq!(drain_bytes(&mut theirs, QUESTION).unwrap(), 2);
         assert!(!before.has_answered(first));
         theirs.write_all(&[ANSWER]).unwrap();
         assert!(before.has_answered(first) && !before.has_answered(second));
