@@ -33,6 +33,8 @@ class Settings:
     drain: str = "5s"
     timeouts: dict[str, str] = field(default_factory=dict)
     target_timeouts: dict[str, str] = field(default_factory=dict)
+    limits: str = ""
+    """Lines of what callers may do."""
     listener: str = ""
     """Further lines of the listener."""
     target_lines: dict[str, str] = field(default_factory=dict)
@@ -52,6 +54,8 @@ shards = 2
 drain_timeout = "{self.drain}"
 [server.timeouts]
 {toml_lines(self.timeouts)}
+[server.limits]
+{self.limits}
 [[listener]]
 address = "{self.address}"
 {self.listener}
